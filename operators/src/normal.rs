@@ -1,0 +1,40 @@
+//! When two texts are the same concept or the same question: Unicode NFKC, case fold, collapsed white space (paper.md, open
+//! points). The display form is kept beside it by whoever shows it to a person.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Folds a text: NFKC, lower case, runs of white space become one space, none at the ends.
+///
+/// ```
+/// assert_eq!(synthllm_operators::normal::fold("  Ｔaylor\u{a0} Series "), "taylor series");
+/// ```
+pub fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    if text.is_ascii() {
+        push_collapsed(&mut folded, text.chars().map(|c| c.to_ascii_lowercase()));
+    } else {
+        // Lower case first and after: some capitals have a compatibility form that is a capital again.
+        push_collapsed(&mut folded, text.nfkc().flat_map(char::to_lowercase).nfkc());
+    }
+    folded
+}
+
+/// The name under which a concept is a node of the graph.
+pub fn concept_name(display: &str) -> String {
+    fold(display)
+}
+
+fn push_collapsed(out: &mut String, characters: impl Iterator<Item = char>) {
+    let mut gap = false;
+    for character in characters {
+        if character.is_whitespace() || character.is_control() {
+            gap = true;
+        } else {
+            if gap && !out.is_empty() {
+                out.push(' ');
+            }
+            gap = false;
+            out.push(character);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The records of the logs, and the types that two stages share (design.md §2). Which log holds which is said at each type.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::id::{Id, Kind};
+
+/// A place in a log: partition and offset.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Pointer {
+    /// Partition, from 0.
+    pub partition: u32,
+    /// Offset inside the partition, from 0.
+    pub offset: u64,
+}
+
+/// The version of a document: the place in `documents` at which its content last changed.
+pub type Version = Pointer;
+
+/// The roles of the pipeline. Each is one dataflow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Documents to extractions.
+    Extract,
+    /// Extractions to combinations.
+    Graph,
+    /// Combinations to samples.
+    Generate,
+}
+
+impl Role {
+    /// The name in owner ids, keys and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Extract => "extract",
+            Role::Graph => "graph",
+            Role::Generate => "generate",
+        }
+    }
+}
+
+/// Where a record came from; it travels with everything made from it (protocol.md, "Words").
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// The shard, which is the input partition.
+    pub shard: u32,
+    /// The offset of the input record.
+    pub offset: u64,
+}
+
+/// Tokens and requests that something cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Calls of the model that were answered.
+    pub calls: u32,
+    /// Tokens of the prompts.
+    pub prompt_tokens: u64,
+    /// Tokens of the answers.
+    pub completion_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
+}
+
+/// A document as it stands in `documents`, decoded and checked (design.md §2). Key: the id.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Document {
+    /// The text; without one the document is in the graph but never a reference.
+    pub text: Option<String>,
+    /// The document's own topics, with the key concepts nested under each.
+    pub topics: Vec<Topic>,
+    /// The document's own key concepts without topic.
+    pub concepts: Vec<String>,
+    /// Where it is from, for the reader of a sample.
+    pub source: Option<String>,
+    /// Its address.
+    pub url: Option<String>,
+    /// Its licence.
+    pub license: Option<String>,
+    /// All other fields, as they came (JSON text each, so that the record crosses workers in bincode).
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A topic with its key concepts, in display form.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Topic {
+    /// The topic.
+    pub name: String,
+    /// The key concepts under it.
+    pub key_concepts: Vec<String>,
+}
+
+/// What is known of a live document: a record of `extractions`. Key: the document id.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Extraction {
+    /// The document's text in `texts`, unless it has none.
+    pub text: Option<Pointer>,
+    /// Where in `documents` the content last changed.
+    pub version: Version,
+    /// The version of the last insert after a delete.
+    pub since: Version,
+    /// xxh3-128 of all fields used (text, topics, concepts, source, url, license).
+    pub content_hash: u128,
+    /// The level of education, as the model judged it.
+    pub level: Option<String>,
+    /// The subject, as the model judged it.
+    pub subject: Option<String>,
+    /// Topics with their key concepts, in display form.
+    pub topics: Vec<Topic>,
+    /// Key concepts without topic, in display form.
+    pub key_concepts: Vec<String>,
+    /// The document's source.
+    pub source: Option<String>,
+    /// The document's address.
+    pub url: Option<String>,
+    /// The document's licence.
+    pub license: Option<String>,
+    /// The model that extracted, unless the concepts are the document's own.
+    pub model: Option<String>,
+    /// The version of the prompt, likewise.
+    pub prompt: Option<String>,
+    /// What the extraction cost in tokens.
+    pub usage: Usage,
+    /// What the extraction cost, in the currency of the configured prices.
+    pub cost: f64,
+}
+
+/// A node on a walk: a concept by its kind and normalised name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Topic or key concept.
+    pub kind: Kind,
+    /// The normalised name.
+    pub name: String,
+}
+
+/// A document that a combination is grounded on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reference {
+    /// The document's id (the key of its records).
+    pub document: String,
+    /// The version that was matched.
+    pub version: Version,
+    /// Its text in `texts`.
+    pub text: Pointer,
+    /// Its record in `extractions`.
+    pub extraction: Pointer,
+    /// Jaccard similarity of the combination and the document's concepts; 1 for levels 1 and 2.
+    pub jaccard: f64,
+}
+
+/// A request for questions: a record of `combinations`. Key: the id.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Combination {
+    /// The id, see [`crate::id`].
+    pub id: Id,
+    /// 1, 2 or 3.
+    pub level: u8,
+    /// The nodes in the order visited (level 3), or the document's concepts (levels 1 and 2).
+    pub walk: Vec<Node>,
+    /// One document (levels 1 and 2) or two (level 3), best first.
+    pub references: Vec<Reference>,
+    /// The seed of the draw.
+    pub seed: u64,
+    /// Level 3: which walk from the first node this is, from 0.
+    pub start: Option<u64>,
+    /// Level 3 in settled mode: the number of the settlement.
+    pub settlement: Option<u64>,
+}
+
+/// Which documents a sample stands on: a record of `provenance`. Key: the sample id.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Each document with its version, and the place of its record in `extractions`.
+    pub documents: Vec<(String, Version)>,
+    /// See [`crate::id::question`].
+    pub question: Id,
+}
+
+/// A finished sample as JSON: a record of `samples`, and a line of `export` (design.md §7). Key: the sample id.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// 1, 2 or 3.
+    pub level: u8,
+    /// The question.
+    pub question: String,
+    /// The answer; null when only questions were asked for.
+    pub answer: Option<String>,
+    /// The key concepts that the question joins, in display form.
+    pub concepts: Vec<String>,
+    /// The topics, in display form.
+    pub topics: Vec<String>,
+    /// What the sample was made from, and by what.
+    pub provenance: SampleProvenance,
+    /// Scores by name.
+    pub scores: BTreeMap<String, f64>,
+    /// The tokens of the calls that made this sample; a question call is shared evenly by its questions.
+    pub usage: Usage,
+    /// The cost of the same calls, in the currency of the configured prices.
+    pub cost: f64,
+}
+
+/// The `provenance` object of a [`Sample`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SampleProvenance {
+    /// The combination's id.
+    pub combination: String,
+    /// The nodes of the walk, in order.
+    pub walk: Vec<Node>,
+    /// The documents it is grounded on.
+    pub documents: Vec<SampleDocument>,
+    /// The model of each task, by task name.
+    pub models: BTreeMap<String, String>,
+    /// The version of each prompt, by task name.
+    pub prompts: BTreeMap<String, String>,
+}
+
+/// A document in the provenance of a [`Sample`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SampleDocument {
+    /// The document's id.
+    pub id: String,
+    /// The version that was used, as `partition:offset` of `documents`.
+    pub version: String,
+    /// Jaccard similarity of the combination and the document's concepts.
+    pub jaccard: f64,
+    /// The document's source.
+    pub source: Option<String>,
+    /// The document's licence.
+    pub license: Option<String>,
+}
+
+/// A record that could not be used: a record of `dead-letters`, as JSON. Key: the origin.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The role that gave it up.
+    pub role: String,
+    /// The stage that gave it up, e.g. `decode`, `extract`, `question`, `answer`.
+    pub stage: String,
+    /// The log it was read from.
+    pub log: String,
+    /// The place in that log.
+    pub partition: u32,
+    /// The place in that log.
+    pub offset: u64,
+    /// The key of the record, if it is text.
+    pub key: Option<String>,
+    /// Why, for a person.
+    pub reason: String,
+    /// The original bytes in base64.
+    pub payload: String,
+    /// The raw answer of the model, if it is about one.
+    pub answer: Option<String>,
+}
+
+/// The key of an answer in a journal (protocol.md, "Journal").
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct JournalKey {
+    /// The task: `extract`, `question`, `answer`.
+    pub task: String,
+    /// The document id (extract), or the combination id (generate).
+    pub subject: String,
+    /// Which question (answers only).
+    pub question: u32,
+    /// Which candidate (answers only).
+    pub candidate: u32,
+    /// Which attempt: a repair is another request.
+    pub attempt: u32,
+    /// The redo number: above 0 the user pays again on purpose.
+    pub redo: u32,
+    /// xxh3-128 of the canonical request.
+    pub request: u128,
+}
+
+/// An answer of the model: the value of a record of `journal-extract` and `journal-generate`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The record for which it was asked.
+    pub origin: Origin,
+    /// The text, reasoning stripped.
+    pub text: String,
+    /// Whether the model stopped for length.
+    pub truncated: bool,
+    /// The model as the endpoint named it.
+    pub model: String,
+    /// Tokens.
+    pub usage: Usage,
+    /// Cost in the currency of the configured prices.
+    pub cost: f64,
+}
+
+/// A value of `progress`. Its key is made by [`ProgressKey`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Progress {
+    /// Of `role/shard`.
+    Shard(ShardProgress),
+    /// Of `starts/node`: starts `0..n` have their outcome.
+    Starts(u64),
+    /// Of `limit/level`: how many combinations of the level this `app` has ever issued.
+    Issued(u64),
+    /// Of `settlement`.
+    Settlement(Settlement),
+}
+
+/// How far a shard has come.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ShardProgress {
+    /// The next input offset; counts gaps and control records.
+    pub position: u64,
+    /// The journal's low mark: no open answer lies below it.
+    pub low_mark: u64,
+    /// N and P when this was written; another number now is refused.
+    pub partitions: (u32, u32),
+    /// Seconds since 1970 when the shard was last at the end of `documents` (extract only).
+    pub caught_up_at: u64,
+    /// Input records by outcome, since the first start of the app: written, skipped, superseded, dead-lettered.
+    pub outcomes: [u64; 4],
+    /// Named counters since the first start of the app, e.g. `withdrawn`, `stuck`, `calls`.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// A settlement: the cut at which draws are made (protocol.md, "Settled draws").
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Settlement {
+    /// From 0.
+    pub number: u64,
+    /// The next offset of each partition of `extractions`.
+    pub cut: Vec<u64>,
+    /// A digest of the live set below the cut.
+    pub digest: u128,
+    /// A digest of the settings that draws depend on (seed, quotas, limits, P).
+    pub settings: u128,
+    /// Combinations issued per level when it began.
+    pub issued: [u64; 3],
+    /// Whether its draws are all committed.
+    pub closed: bool,
+}
+
+/// A key of `progress`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum ProgressKey {
+    /// `role/shard`
+    Shard(Role, u32),
+    /// `starts/node`, the node's concept id in hexadecimal.
+    Starts(crate::id::ConceptId),
+    /// `limit/level`
+    Limit(u8),
+    /// `settlement`
+    Settlement,
+}
+
+impl std::fmt::Display for ProgressKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ProgressKey::Shard(role, shard) => write!(f, "{}/{shard}", role.name()),
+            ProgressKey::Starts(node) => write!(f, "starts/{:016x}", node.0),
+            ProgressKey::Limit(level) => write!(f, "limit/level{level}"),
+            ProgressKey::Settlement => write!(f, "settlement"),
+        }
+    }
+}
