@@ -1,1 +1,5 @@
-//! stub
+//! What the tests of synthllm stand on: a real broker, a real model server, a scripted model server.
+
+pub mod skip;
+
+pub use skip::{data_dir, skip};

@@ -1,0 +1,43 @@
+# Everything a person or CI does with the project. `make` alone prints what there is.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+support := tests/support
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo 'make demo takes MODEL=path.gguf, or ENDPOINT=http://... MODEL_NAME=..., and LOG=kafka.'
+
+.PHONY: demo
+demo: ## documents in, samples out, with a small language model on this machine
+	@$(support)/demo.sh
+
+.PHONY: test
+test: ## all tests, with a real broker and a real model; installs what is missing
+	@$(support)/setup.sh build kafka model
+	@$(support)/test.sh
+
+.PHONY: lint
+lint: ## format, clippy and documentation, warnings are errors
+	@$(support)/setup.sh build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); fi
+
+.PHONY: bench
+bench: ## the graph's and the pipeline's figures
+	cargo bench --workspace --locked
+
+.PHONY: kafka-up
+kafka-up: ## start an Apache Kafka broker on this machine
+	@$(support)/setup.sh kafka
+	@$(support)/kafka/kafka.sh start
+
+.PHONY: kafka-down
+kafka-down: ## stop it
+	@$(support)/kafka/kafka.sh stop
