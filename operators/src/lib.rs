@@ -3,7 +3,13 @@
 //! Nothing here does I/O, reads a clock or an environment variable, or draws an unseeded random number. What touches the
 //! world lies in `src/` of the `synthllm` crate and calls this one.
 
+pub mod ask;
 pub mod codec;
+pub mod holders;
 pub mod id;
+pub mod journal;
+pub mod live;
 pub mod normal;
+pub mod provenance;
 pub mod record;
+pub mod revise;
