@@ -1,0 +1,35 @@
+"""Serves a model with llama.cpp's own server, OpenAI-compatible, on loopback: serve.py MODEL PORT SLOTS CONTEXT THREADS.
+
+CONTEXT is in tokens and is divided among the SLOTS (requests served at once). Ends when its standard input closes, so that it
+never outlives the process that started it, however that one died.
+"""
+
+import os
+import sys
+
+import xllamacpp
+
+
+def parameters(model, port, slots, context, threads):
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.hostnames = ["127.0.0.1"]
+    params.port = port
+    params.n_parallel = slots
+    params.n_ctx = context
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.n_gpu_layers = 0
+    params.endpoint_metrics = True
+    return params
+
+
+def main():
+    model, *numbers = sys.argv[1:]
+    server = xllamacpp.Server(parameters(model, *map(int, numbers)))
+    print("ready", server.listening_address, flush=True)
+    sys.stdin.read()
+    os._exit(0)  # a request under way would hold the ordinary exit
+
+
+main()
