@@ -1,0 +1,350 @@
+//! From the configuration as written to one in which every value is possible. Everything wrong is reported, not the first.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::layers::{Layers, Place};
+use super::problem::Problem;
+use super::raw::{RawConfig, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
+use super::secret::ApiKey;
+use super::settings::{
+    Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Price, Properties, RunConfig,
+    SamplingConfig, Task, TaskConfig,
+};
+
+/// Checks everything. Problems of keys that are reported already are not reported again.
+pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+    let before = problems.len();
+    let mut checker = Checker { layers, problems };
+    let config = Config {
+        app: checker.app(raw.app),
+        domain: checker.domain(raw.domain),
+        log: checker.log(raw.log),
+        llm: checker.llm(&raw.llm),
+        extract: ExtractConfig {
+            source: raw.extract.source,
+            max_text_bytes: checker.at_least("extract.max_text_bytes", raw.extract.max_text_bytes, 1),
+            max_prompt_tokens: checker.at_least("extract.max_prompt_tokens", raw.extract.max_prompt_tokens, 50),
+        },
+        sampling: checker.sampling(raw.sampling),
+        generate: checker.generate(raw.generate),
+        graph: checker.graph(&raw.graph),
+        run: checker.run(&raw.run),
+    };
+    (problems.len() == before).then_some(config)
+}
+
+struct Checker<'a, 't> {
+    layers: &'a Layers<'t>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checker<'_, '_> {
+    fn app(&mut self, app: String) -> String {
+        self.require(is_name(&app) && app.len() <= 64, "app", || {
+            format!("found {app:?}, expected a name of 1 to 64 letters, digits, `.`, `_` and `-`")
+        });
+        app
+    }
+
+    fn domain(&mut self, domain: String) -> String {
+        self.require(!domain.trim().is_empty(), "domain", || "expected a field of knowledge, e.g. \"mathematics\"".into());
+        domain
+    }
+
+    fn log(&mut self, raw: RawLog) -> LogConfig {
+        let kafka = raw.kind == LogKind::Kafka;
+        self.require(kafka || !raw.path.is_empty(), "log.path", || "expected the path of the SQLite file".into());
+        self.require(!kafka || is_host_list(&raw.brokers), "log.brokers", || {
+            format!("found {:?}, expected HOST:PORT, or several separated by commas", raw.brokers)
+        });
+        self.require(raw.prefix.is_empty() || is_name(&raw.prefix), "log.prefix", || {
+            format!("found {:?}, expected letters, digits, `.`, `_` and `-`", raw.prefix)
+        });
+        self.require(raw.documents.as_deref().is_none_or(is_name), "log.documents", || {
+            "expected the name of a topic: letters, digits, `.`, `_` and `-`".into()
+        });
+        self.require(raw.replication != Some(0), "log.replication", || "found 0, expected at least 1".into());
+        LogConfig {
+            kind: raw.kind,
+            path: PathBuf::from(&raw.path),
+            partitions: self.between("log.partitions", raw.partitions, 1, 10_000),
+            properties: self.properties(&raw),
+            brokers: raw.brokers,
+            prefix: raw.prefix,
+            documents: raw.documents,
+            replication: raw.replication,
+        }
+    }
+
+    fn properties(&mut self, raw: &RawLog) -> Properties {
+        let mut properties = match &raw.properties_file {
+            Some(file) => self.properties_file(file),
+            None => BTreeMap::new(),
+        };
+        for (name, value) in &raw.properties {
+            let key = format!("log.properties.{name}");
+            if is_secret(name) && !matches!(self.layers.place("log.properties"), Some(Place::Variable(_))) {
+                let hint = "put it into a file of key=value lines, and name that in `log.properties_file`";
+                self.problem(&key, "a secret in the configuration file".into(), Some(hint.into()));
+            }
+            match value {
+                toml::Value::String(text) => _ = properties.insert(name.clone(), text.clone()),
+                toml::Value::Integer(_) | toml::Value::Boolean(_) | toml::Value::Float(_) => {
+                    properties.insert(name.clone(), value.to_string());
+                }
+                _ => self.problem(&key, "expected a string, a number or a boolean".into(), None),
+            }
+        }
+        Properties(properties)
+    }
+
+    fn properties_file(&mut self, file: &str) -> BTreeMap<String, String> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problem("log.properties_file", format!("can't read {file:?}: {error}"), None);
+                return BTreeMap::new();
+            }
+        };
+        let mut properties = BTreeMap::new();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+        {
+            match line.split_once('=') {
+                Some((name, value)) => _ = properties.insert(name.trim().to_owned(), value.trim().to_owned()),
+                None => self.problem("log.properties_file", format!("{file}:{}: expected key=value", number + 1), None),
+            }
+        }
+        properties
+    }
+
+    fn llm(&mut self, raw: &RawLlm) -> LlmConfig {
+        LlmConfig {
+            extract: self.task(raw, Task::Extract),
+            question: self.task(raw, Task::Question),
+            answer: self.task(raw, Task::Answer),
+        }
+    }
+
+    fn task(&mut self, llm: &RawLlm, task: Task) -> TaskConfig {
+        let own = match task {
+            Task::Extract => &llm.extract,
+            Task::Question => &llm.question,
+            Task::Answer => &llm.answer,
+        };
+        // A problem is reported at the key of the task where it says something, else at the key of [llm].
+        let key = |said: bool, name: &str| if said { format!("llm.{}.{name}", task.name()) } else { format!("llm.{name}") };
+        TaskConfig {
+            endpoint: self
+                .endpoint(&key(own.endpoint.is_some(), "endpoint"), own.endpoint.as_ref().unwrap_or(&llm.endpoint)),
+            model: self.model(&key(own.model.is_some(), "model"), own.model.as_ref().unwrap_or(&llm.model)),
+            api_key: self.api_key(llm, own, task),
+            max_in_flight: self.between(
+                &key(own.max_in_flight.is_some(), "max_in_flight"),
+                own.max_in_flight.unwrap_or(llm.max_in_flight),
+                1,
+                100_000,
+            ),
+            timeout: self.timeout(&key(own.timeout.is_some(), "timeout"), own.timeout.unwrap_or(llm.timeout)),
+            structured: own.structured.unwrap_or(llm.structured),
+            temperature: self
+                .temperature(&key(own.temperature.is_some(), "temperature"), own.temperature.unwrap_or(llm.temperature)),
+            max_tokens: self.at_least(
+                &key(own.max_tokens.is_some(), "max_tokens"),
+                own.max_tokens.unwrap_or(llm.max_tokens),
+                1,
+            ),
+            attempts: self.between(&key(own.attempts.is_some(), "attempts"), own.attempts.unwrap_or(llm.attempts), 1, 100),
+            price: self.price(&key(own.price.is_some(), "price"), own.price.unwrap_or(llm.price)),
+            extra: self.extra(&key(own.extra.is_some(), "extra"), own.extra.as_ref().unwrap_or(&llm.extra)),
+        }
+    }
+
+    fn endpoint(&mut self, key: &str, endpoint: &str) -> String {
+        let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+        let authority = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+        match authority {
+            Some(host) if host.contains('@') => {
+                let hint = "use `api_key_env` or `api_key_file`";
+                self.problem(key, "the address carries a user or a password".into(), Some(hint.into()));
+            }
+            Some(host) if !host.is_empty() && !endpoint.contains(char::is_whitespace) => {}
+            _ => self.problem(
+                key,
+                format!("found {endpoint:?}, expected an address such as \"http://127.0.0.1:8080/v1\""),
+                None,
+            ),
+        }
+        endpoint.trim_end_matches('/').to_owned()
+    }
+
+    fn model(&mut self, key: &str, model: &str) -> String {
+        self.require(!model.trim().is_empty(), key, || "expected the name of a model".into());
+        model.to_owned()
+    }
+
+    /// A task that names a variable or a file of its own doesn't look at those of `[llm]`.
+    fn api_key(&mut self, llm: &RawLlm, own: &RawTask, task: Task) -> ApiKey {
+        let own_key = own.api_key_env.is_some() || own.api_key_file.is_some();
+        let key =
+            if own.api_key_env.is_some() { format!("llm.{}.api_key_env", task.name()) } else { "llm.api_key_env".into() };
+        let variable = own.api_key_env.as_ref().unwrap_or(&llm.api_key_env);
+        // The value is not repeated: it may be a key that was pasted here.
+        self.require(is_variable(variable), &key, || {
+            "expected the name of an environment variable, not the key itself".into()
+        });
+        let file = if own_key { &own.api_key_file } else { &llm.api_key_file };
+        ApiKey {
+            variable: variable.clone(),
+            required: self.layers.place(&key).is_some(),
+            file: file.as_ref().map(PathBuf::from),
+        }
+    }
+
+    fn timeout(&mut self, key: &str, timeout: Duration) -> Duration {
+        self.require(!timeout.is_zero(), key, || "found 0, expected a duration such as \"30s\"".into());
+        timeout
+    }
+
+    fn temperature(&mut self, key: &str, temperature: f64) -> f64 {
+        self.require((0.0..=2.0).contains(&temperature), key, || format!("found {temperature}, expected 0.0 to 2.0"));
+        temperature
+    }
+
+    fn price(&mut self, key: &str, raw: super::raw::RawPrice) -> Price {
+        let fine = |price: f64| price >= 0.0 && price.is_finite();
+        self.require(fine(raw.prompt) && fine(raw.completion), key, || "expected prices of at least 0.0".into());
+        Price { prompt: raw.prompt, completion: raw.completion }
+    }
+
+    fn extra(&mut self, key: &str, extra: &toml::Table) -> serde_json::Map<String, serde_json::Value> {
+        let mut fields = serde_json::Map::new();
+        for (name, value) in extra {
+            let key = format!("{key}.{name}");
+            if is_secret(name) {
+                self.problem(
+                    &key,
+                    "a secret in the configuration".into(),
+                    Some("use `api_key_env` or `api_key_file`".into()),
+                );
+            } else if OWN_FIELDS.contains(&name.as_str()) {
+                self.problem(&key, "this field of the request is synthllm's own".into(), None);
+            }
+            match serde_json::to_value(value) {
+                Ok(value) => _ = fields.insert(name.clone(), value),
+                Err(error) => self.problem(&key, format!("has no form in JSON: {error}"), None),
+            }
+        }
+        fields
+    }
+
+    fn sampling(&mut self, raw: RawSampling) -> SamplingConfig {
+        let mut levels = raw.levels.clone();
+        levels.sort_unstable();
+        levels.dedup();
+        let fine =
+            !levels.is_empty() && levels.len() == raw.levels.len() && levels.iter().all(|level| (1..=3).contains(level));
+        self.require(fine, "sampling.levels", || {
+            format!("found {:?}, expected one or more of 1, 2, 3, each once", raw.levels)
+        });
+        self.require(
+            raw.starts_per_document >= 0.0 && raw.starts_per_document.is_finite(),
+            "sampling.starts_per_document",
+            || format!("found {}, expected at least 0.0", raw.starts_per_document),
+        );
+        self.require(raw.epochs <= 1_000_000, "sampling.epochs", || {
+            format!("found {}, expected at most 1000000", raw.epochs)
+        });
+        SamplingConfig {
+            levels,
+            epochs: raw.epochs,
+            starts_per_document: raw.starts_per_document,
+            seed: raw.seed,
+            when: raw.when,
+            start: raw.start,
+            limit: Limits { level1: raw.limit.level1, level2: raw.limit.level2, level3: raw.limit.level3 },
+        }
+    }
+
+    fn generate(&mut self, raw: RawGenerate) -> GenerateConfig {
+        GenerateConfig {
+            answers: self.between("generate.answers", raw.answers, 0, 64),
+            withdraw: raw.withdraw,
+            questions: [
+                self.between("generate.questions.level1", raw.questions.level1, 1, 20),
+                self.between("generate.questions.level2", raw.questions.level2, 1, 20),
+                self.between("generate.questions.level3", raw.questions.level3, 1, 20),
+            ],
+            max_prompt_tokens: self.at_least("generate.max_prompt_tokens", raw.max_prompt_tokens, 50),
+        }
+    }
+
+    fn graph(&mut self, raw: &RawGraph) -> GraphConfig {
+        GraphConfig {
+            max_concepts: self.between("graph.max_concepts", raw.max_concepts, 1, 100_000),
+            min_key_concepts: self.between("graph.min_key_concepts", raw.min_key_concepts, 1, 5),
+            max_waiting: self.at_least("graph.max_waiting", raw.max_waiting, 1),
+        }
+    }
+
+    fn run(&mut self, raw: &RawRun) -> RunConfig {
+        let interval = raw.commit_interval;
+        let fine = (Duration::from_millis(1)..=Duration::from_secs(10)).contains(&interval);
+        self.require(fine, "run.commit_interval", || format!("found {interval:?}, expected \"1ms\" to \"10s\""));
+        RunConfig {
+            commit_interval: interval,
+            window_records: self.at_least("run.window_records", raw.window_records, 1),
+            window_bytes: self.at_least("run.window_bytes", raw.window_bytes, 1 << 20),
+        }
+    }
+
+    fn at_least<T: PartialOrd + Copy + std::fmt::Display>(&mut self, key: &str, value: T, least: T) -> T {
+        self.require(value >= least, key, || format!("found {value}, expected at least {least}"));
+        value
+    }
+
+    fn between<T: PartialOrd + Copy + std::fmt::Display>(&mut self, key: &str, value: T, least: T, most: T) -> T {
+        self.require(value >= least && value <= most, key, || format!("found {value}, expected {least} to {most}"));
+        value
+    }
+
+    fn require(&mut self, holds: bool, key: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.problem(key, message(), None);
+        }
+    }
+
+    fn problem(&mut self, key: &str, message: String, hint: Option<String>) {
+        if !self.problems.iter().any(|problem| problem.key == key) {
+            self.problems.push(Problem { place: self.layers.place(key), key: key.to_owned(), message, hint });
+        }
+    }
+}
+
+/// Fields of a request that `llm.extra` can't set.
+const OWN_FIELDS: [&str; 7] = ["model", "messages", "stream", "temperature", "max_tokens", "response_format", "n"];
+
+/// What Kafka allows in the name of a topic.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 200 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn is_variable(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_host_list(text: &str) -> bool {
+    text.split(',').map(str::trim).all(|broker| {
+        let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    })
+}
+
+/// Whether a setting holds a secret, by its name.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "jaas", "key.pem", "api_key", "authorization"].iter().any(|word| name.contains(word))
+}

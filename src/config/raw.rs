@@ -1,0 +1,150 @@
+//! The configuration as it is written: one field per key, no meaning yet. `configs/reference.toml` explains each key.
+//!
+//! A field that is no `Option` has its default in `configs/reference.toml`; an `Option` means something by its absence.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{LogKind, Source, Start, Structured, When, Withdraw};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub app: String,
+    pub domain: String,
+    pub log: RawLog,
+    pub llm: RawLlm,
+    pub extract: RawExtract,
+    pub sampling: RawSampling,
+    pub generate: RawGenerate,
+    pub graph: RawGraph,
+    pub run: RawRun,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub kind: LogKind,
+    pub path: String,
+    pub brokers: String,
+    pub prefix: String,
+    pub partitions: u32,
+    pub documents: Option<String>,
+    pub replication: Option<u16>,
+    pub properties: BTreeMap<String, toml::Value>,
+    pub properties_file: Option<String>,
+}
+
+/// `[llm]`: what all tasks share, and what single tasks say otherwise.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLlm {
+    pub endpoint: String,
+    pub model: String,
+    pub api_key_env: String,
+    pub api_key_file: Option<String>,
+    pub max_in_flight: u32,
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    pub structured: Structured,
+    pub temperature: f64,
+    pub max_tokens: u32,
+    pub attempts: u32,
+    pub price: RawPrice,
+    pub extra: toml::Table,
+    pub extract: RawTask,
+    pub question: RawTask,
+    pub answer: RawTask,
+}
+
+/// `[llm.extract]` and its like: every key may override the one of `[llm]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTask {
+    pub endpoint: Option<String>,
+    pub model: Option<String>,
+    pub api_key_env: Option<String>,
+    pub api_key_file: Option<String>,
+    pub max_in_flight: Option<u32>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub timeout: Option<Duration>,
+    pub structured: Option<Structured>,
+    pub temperature: Option<f64>,
+    pub max_tokens: Option<u32>,
+    pub attempts: Option<u32>,
+    pub price: Option<RawPrice>,
+    pub extra: Option<toml::Table>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPrice {
+    #[serde(default)]
+    pub prompt: f64,
+    #[serde(default)]
+    pub completion: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExtract {
+    pub source: Source,
+    pub max_text_bytes: usize,
+    pub max_prompt_tokens: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSampling {
+    pub levels: Vec<u8>,
+    pub epochs: u64,
+    pub starts_per_document: f64,
+    pub seed: u64,
+    pub when: Option<When>,
+    pub start: Start,
+    pub limit: RawLimit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimit {
+    pub level1: Option<u64>,
+    pub level2: Option<u64>,
+    pub level3: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGenerate {
+    pub answers: u32,
+    pub withdraw: Withdraw,
+    pub questions: RawQuestions,
+    pub max_prompt_tokens: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawQuestions {
+    pub level1: u32,
+    pub level2: u32,
+    pub level3: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGraph {
+    pub max_concepts: usize,
+    pub min_key_concepts: usize,
+    pub max_waiting: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRun {
+    #[serde(with = "humantime_serde")]
+    pub commit_interval: Duration,
+    pub window_records: usize,
+    pub window_bytes: usize,
+}

@@ -1,0 +1,295 @@
+//! The checked configuration. `configs/reference.toml` says what each setting means in full.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::secret::ApiKey;
+
+/// A configuration in which every value is possible.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// The name of this pipeline; its transactional producers and counts carry it.
+    pub app: String,
+    /// The field of knowledge that prompts name.
+    pub domain: String,
+    /// `[log]`
+    pub log: LogConfig,
+    /// `[llm]`
+    pub llm: LlmConfig,
+    /// `[extract]`
+    pub extract: ExtractConfig,
+    /// `[sampling]`
+    pub sampling: SamplingConfig,
+    /// `[generate]`
+    pub generate: GenerateConfig,
+    /// `[graph]`
+    pub graph: GraphConfig,
+    /// `[run]`
+    pub run: RunConfig,
+}
+
+/// Where the logs are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// SQLite or Kafka.
+    pub kind: LogKind,
+    /// The SQLite file; a relative path is relative to the working directory.
+    pub path: PathBuf,
+    /// Kafka's bootstrap servers, separated by commas.
+    pub brokers: String,
+    /// What stands before the name of each log.
+    pub prefix: String,
+    /// P, and N where we create `documents`.
+    pub partitions: u32,
+    /// An existing topic to be read as `documents`.
+    pub documents: Option<String>,
+    /// The replication factor of topics that we create; the broker's default where absent.
+    pub replication: Option<u16>,
+    /// Further properties of the Kafka clients. May hold secrets, so `Debug` shows names only.
+    pub properties: Properties,
+}
+
+/// Properties of the Kafka clients, which may be secret.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Properties(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Properties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The kinds of log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogKind {
+    /// One file on this machine.
+    Sqlite,
+    /// Apache Kafka.
+    Kafka,
+}
+
+/// The language model, per task.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LlmConfig {
+    /// Concepts of a document.
+    pub extract: TaskConfig,
+    /// Questions of a combination.
+    pub question: TaskConfig,
+    /// The answer to a question.
+    pub answer: TaskConfig,
+}
+
+/// The tasks of the language model.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Task {
+    /// Concepts of a document.
+    Extract,
+    /// Questions of a combination.
+    Question,
+    /// The answer to a question.
+    Answer,
+}
+
+impl Task {
+    /// All tasks, in the order of the pipeline.
+    pub const ALL: [Task; 3] = [Task::Extract, Task::Question, Task::Answer];
+
+    /// The name, as in `[llm.extract]`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Extract => "extract",
+            Task::Question => "question",
+            Task::Answer => "answer",
+        }
+    }
+}
+
+/// How a task asks the model.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TaskConfig {
+    /// The address up to and with `/v1`.
+    pub endpoint: String,
+    /// The model's name at the endpoint.
+    pub model: String,
+    /// Where the key is to be found.
+    pub api_key: ApiKey,
+    /// At most so many calls at once.
+    pub max_in_flight: u32,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How the endpoint is asked for JSON.
+    pub structured: Structured,
+    /// The sampling temperature.
+    pub temperature: f64,
+    /// At most so many tokens an answer.
+    pub max_tokens: u32,
+    /// Attempts at an answer that fits, repairs included.
+    pub attempts: u32,
+    /// What tokens cost.
+    pub price: Price,
+    /// Further fields of the request, as they are.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a million tokens cost, in a currency of the user's choice.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Price {
+    /// Tokens of the prompt.
+    pub prompt: f64,
+    /// Tokens of the answer.
+    pub completion: f64,
+}
+
+/// How the endpoint is asked for JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Structured {
+    /// `response_format` with a schema.
+    JsonSchema,
+    /// `response_format` without one; the schema stands in the prompt.
+    JsonObject,
+    /// The schema stands in the prompt, and that is all.
+    Prompt,
+}
+
+/// `[extract]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExtractConfig {
+    /// Whose topics and concepts count.
+    pub source: Source,
+    /// A longer text is a dead letter.
+    pub max_text_bytes: usize,
+    /// A text is cut to so many tokens for the prompt.
+    pub max_prompt_tokens: usize,
+}
+
+/// Whose topics and concepts count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The model's.
+    Model,
+    /// The document's own.
+    Document,
+    /// The document's own, or the model's where it has none.
+    DocumentOrModel,
+}
+
+/// `[sampling]`
+#[derive(Clone, PartialEq, Debug)]
+pub struct SamplingConfig {
+    /// Which levels are drawn, in order, each once.
+    pub levels: Vec<u8>,
+    /// How often every topic is a start at least.
+    pub epochs: u64,
+    /// How often a topic is a start per document that it occurs in.
+    pub starts_per_document: f64,
+    /// The seed of all draws.
+    pub seed: u64,
+    /// When draws are made; where absent, settled with `--drain` and continuous without.
+    pub when: Option<When>,
+    /// Where walks start.
+    pub start: Start,
+    /// How many combinations this app ever issues.
+    pub limit: Limits,
+}
+
+impl SamplingConfig {
+    /// When draws are made in a run with or without `--drain`.
+    pub fn when(&self, drain: bool) -> When {
+        self.when.unwrap_or(if drain { When::Settled } else { When::Continuous })
+    }
+}
+
+/// When draws are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// At a cut, when the backlog is extracted: draws depend on documents, settings and seed alone.
+    Settled,
+    /// While documents arrive.
+    Continuous,
+}
+
+/// Where walks start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// At topics.
+    Topic,
+    /// At key concepts.
+    KeyConcept,
+    /// At topics, or at key concepts where the corpus has no topics.
+    Auto,
+}
+
+/// How many combinations of each level are ever issued; no limit where absent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// Of level 1.
+    pub level1: Option<u64>,
+    /// Of level 2.
+    pub level2: Option<u64>,
+    /// Of level 3.
+    pub level3: Option<u64>,
+}
+
+impl Limits {
+    /// The limit of a level.
+    pub fn of(&self, level: u8) -> Option<u64> {
+        match level {
+            1 => self.level1,
+            2 => self.level2,
+            _ => self.level3,
+        }
+    }
+}
+
+/// `[generate]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GenerateConfig {
+    /// Candidate answers per question; 0: questions only.
+    pub answers: u32,
+    /// When a sample is withdrawn.
+    pub withdraw: Withdraw,
+    /// At most so many questions a call, for levels 1, 2, 3.
+    pub questions: [u32; 3],
+    /// The reference texts of a call are cut to so many tokens together.
+    pub max_prompt_tokens: usize,
+}
+
+/// When a sample is withdrawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Withdraw {
+    /// When a document it is grounded on is deleted.
+    Deleted,
+    /// Also when such a document changes.
+    DeletedOrChanged,
+}
+
+/// `[graph]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GraphConfig {
+    /// Concepts of a document beyond this number don't count.
+    pub max_concepts: usize,
+    /// A walk with fewer key concepts makes no combination.
+    pub min_key_concepts: usize,
+    /// Draws are made only while fewer combinations wait for `generate`.
+    pub max_waiting: u64,
+}
+
+/// `[run]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunConfig {
+    /// A shard commits at most so often.
+    pub commit_interval: Duration,
+    /// At most so many records of a shard in flight or not yet committed.
+    pub window_records: usize,
+    /// At most so many bytes of them.
+    pub window_bytes: usize,
+}

@@ -1,0 +1,303 @@
+//! Every log line with its counter, in one place: a line that is written is counted, and nothing is counted that no line,
+//! table or status could tell.
+//!
+//! error = data lost or work stopped; warn = unexpected, recovered; info = a state that a person would ask about;
+//! debug = per epoch, per retry; trace = per record. Labels come from closed enums.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use synthllm_operators::record::Role;
+use tracing::{debug, info, trace, warn};
+
+/// What becomes of an input record; the order is that of `ShardProgress::outcomes`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Something was written for it.
+    Written,
+    /// Nothing was to be done: unchanged, not suitable, its reference gone.
+    Skipped,
+    /// A later record of the same key came before it was decided.
+    Superseded,
+    /// It could not be used.
+    DeadLettered,
+}
+
+impl Outcome {
+    /// All outcomes, in order.
+    pub const ALL: [Outcome; 4] = [Outcome::Written, Outcome::Skipped, Outcome::Superseded, Outcome::DeadLettered];
+
+    /// The name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Written => "written",
+            Outcome::Skipped => "skipped",
+            Outcome::Superseded => "superseded",
+            Outcome::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// What is counted beside the outcomes. The names are those of `ShardProgress::counters`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Counter {
+    /// Calls of the model that were answered.
+    Calls,
+    /// Calls that were sent again after a transient failure.
+    Retries,
+    /// Answers taken from the journal instead of a call.
+    JournalHits,
+    /// Answers that did not fit and were asked for again.
+    Repairs,
+    /// Tokens of prompts.
+    PromptTokens,
+    /// Tokens of answers.
+    CompletionTokens,
+    /// Millionths of the currency of the configured prices.
+    CostMicros,
+    /// Documents whose content was extracted anew.
+    Extractions,
+    /// Documents that were deleted.
+    Deletions,
+    /// Documents with more concepts than `graph.max_concepts`.
+    TooManyConcepts,
+    /// Combinations of level 1.
+    CombinationsLevel1,
+    /// Combinations of level 2.
+    CombinationsLevel2,
+    /// Combinations of level 3.
+    CombinationsLevel3,
+    /// Starts whose walk was stuck.
+    Stuck,
+    /// Starts without two documents to stand on.
+    WithoutReferences,
+    /// Walks or matches that reached their work cap.
+    WorkCapped,
+    /// Samples written.
+    Samples,
+    /// Samples withdrawn.
+    Withdrawn,
+    /// Questions dropped as exact duplicates.
+    Duplicates,
+    /// Documents that the model calls not suitable for questions.
+    Unsuitable,
+    /// Combinations and samples dropped because a document changed or went before they were committed.
+    NotLive,
+    /// Transactions.
+    Commits,
+}
+
+impl Counter {
+    /// All counters.
+    pub const ALL: [Counter; 22] = [
+        Counter::Calls,
+        Counter::Retries,
+        Counter::JournalHits,
+        Counter::Repairs,
+        Counter::PromptTokens,
+        Counter::CompletionTokens,
+        Counter::CostMicros,
+        Counter::Extractions,
+        Counter::Deletions,
+        Counter::TooManyConcepts,
+        Counter::CombinationsLevel1,
+        Counter::CombinationsLevel2,
+        Counter::CombinationsLevel3,
+        Counter::Stuck,
+        Counter::WithoutReferences,
+        Counter::WorkCapped,
+        Counter::Samples,
+        Counter::Withdrawn,
+        Counter::Duplicates,
+        Counter::Unsuitable,
+        Counter::NotLive,
+        Counter::Commits,
+    ];
+
+    /// The name in `progress`, tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Counter::Calls => "calls",
+            Counter::Retries => "retries",
+            Counter::JournalHits => "journal_hits",
+            Counter::Repairs => "repairs",
+            Counter::PromptTokens => "prompt_tokens",
+            Counter::CompletionTokens => "completion_tokens",
+            Counter::CostMicros => "cost_micros",
+            Counter::Extractions => "extractions",
+            Counter::Deletions => "deletions",
+            Counter::TooManyConcepts => "too_many_concepts",
+            Counter::CombinationsLevel1 => "combinations_level1",
+            Counter::CombinationsLevel2 => "combinations_level2",
+            Counter::CombinationsLevel3 => "combinations_level3",
+            Counter::Stuck => "stuck",
+            Counter::WithoutReferences => "without_references",
+            Counter::WorkCapped => "work_capped",
+            Counter::Samples => "samples",
+            Counter::Withdrawn => "withdrawn",
+            Counter::Duplicates => "duplicates",
+            Counter::Unsuitable => "unsuitable",
+            Counter::NotLive => "not_live",
+            Counter::Commits => "commits",
+        }
+    }
+
+    /// The counter of the combinations of a level.
+    pub fn combinations(level: u8) -> Self {
+        match level {
+            1 => Counter::CombinationsLevel1,
+            2 => Counter::CombinationsLevel2,
+            _ => Counter::CombinationsLevel3,
+        }
+    }
+}
+
+/// The counts of one role in this process. Every method may be called from any thread.
+#[derive(Debug, Default)]
+struct RoleCounters {
+    read: AtomicU64,
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    named: [AtomicU64; Counter::ALL.len()],
+}
+
+/// All counts of this process since its start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    roles: [RoleCounters; 3],
+}
+
+impl Counters {
+    /// Counts input records as read.
+    pub fn read(&self, role: Role, records: u64) {
+        trace!(role = role.name(), records, "read");
+        self.of(role).read.fetch_add(records, Relaxed);
+    }
+
+    /// Counts the one outcome of some input records.
+    pub fn outcome(&self, role: Role, outcome: Outcome, records: u64) {
+        trace!(role = role.name(), outcome = outcome.name(), records, "decided");
+        self.of(role).outcomes[outcome as usize].fetch_add(records, Relaxed);
+    }
+
+    /// Adds to a counter without a line of its own.
+    pub fn add(&self, role: Role, counter: Counter, count: u64) {
+        self.of(role).named[counter as usize].fetch_add(count, Relaxed);
+    }
+
+    /// A counter's value.
+    pub fn value(&self, role: Role, counter: Counter) -> u64 {
+        self.of(role).named[counter as usize].load(Relaxed)
+    }
+
+    /// A counter's sum over the roles.
+    pub fn total(&self, counter: Counter) -> u64 {
+        [Role::Extract, Role::Graph, Role::Generate].into_iter().map(|role| self.value(role, counter)).sum()
+    }
+
+    /// The account of a role: read = written + skipped + superseded + dead-lettered + in flight, in input records.
+    pub fn account(&self, role: Role) -> Account {
+        let counters = self.of(role);
+        // The outcomes are loaded before the reads, so that a record decided in between never makes `in_flight` negative.
+        let outcomes = std::array::from_fn(|index| counters.outcomes[index].load(Relaxed));
+        Account { read: counters.read.load(Relaxed), outcomes }
+    }
+
+    /// All counters of a role that are not 0, by name.
+    pub fn named(&self, role: Role) -> BTreeMap<&'static str, u64> {
+        let values = Counter::ALL.iter().map(|&counter| (counter.name(), self.value(role, counter)));
+        values.filter(|&(_, value)| value > 0).collect()
+    }
+
+    fn of(&self, role: Role) -> &RoleCounters {
+        &self.roles[role as usize]
+    }
+}
+
+/// What was read by a role, and what became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// Input records read.
+    pub read: u64,
+    /// Input records by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; 4],
+}
+
+impl Account {
+    /// Input records that are not decided yet.
+    pub fn in_flight(&self) -> u64 {
+        self.read.saturating_sub(self.outcomes.iter().sum())
+    }
+}
+
+/// The lines of the roles. Each counts what it says.
+impl Counters {
+    /// A role has its state and begins to read.
+    pub fn gate_open(&self, role: Role, shards: usize, loaded: u64) {
+        info!(role = role.name(), shards, loaded, "the role has its state and begins");
+    }
+
+    /// A transaction is committed.
+    pub fn committed(&self, role: Role, shard: u32, records: usize, took: Duration) {
+        debug!(role = role.name(), shard, records, took_ms = took.as_millis() as u64, "committed");
+        self.add(role, Counter::Commits, 1);
+    }
+
+    /// A record could not be used.
+    pub fn dead_letter(&self, role: Role, stage: &str, shard: u32, offset: u64, reason: &str) {
+        warn!(role = role.name(), stage, shard, offset, reason, "dead letter");
+        self.outcome(role, Outcome::DeadLettered, 1);
+    }
+
+    /// A call is sent again.
+    pub fn retry(&self, role: Role, attempt: u32, wait: Duration, reason: &str) {
+        debug!(role = role.name(), attempt, wait_ms = wait.as_millis() as u64, reason, "asking again");
+        self.add(role, Counter::Retries, 1);
+    }
+
+    /// Samples were withdrawn because their documents went.
+    pub fn withdrawn(&self, samples: u64) {
+        info!(samples, "withdrawn, because a document they stand on is gone");
+        self.add(Role::Generate, Counter::Withdrawn, samples);
+    }
+
+    /// A role has nothing more to do.
+    pub fn drained(&self, role: Role) {
+        let account = self.account(role);
+        info!(role = role.name(), read = account.read, "drained");
+    }
+}
+
+/// The lines of `ingest`.
+pub mod ingest {
+    use tracing::warn;
+
+    /// A line that is no document, by file and line number.
+    pub fn bad_line(file: &str, line: u64, reason: &str) {
+        warn!(file, line, reason, "not a document");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_stand_at_their_own_index_and_have_names_of_their_own() {
+        for (index, counter) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter as usize, index, "{}", counter.name());
+        }
+        let names: std::collections::BTreeSet<_> = Counter::ALL.iter().map(|counter| counter.name()).collect();
+        assert_eq!(names.len(), Counter::ALL.len());
+    }
+
+    #[test]
+    fn what_is_read_and_not_decided_is_in_flight() {
+        let counters = Counters::default();
+        counters.read(Role::Graph, 5);
+        counters.outcome(Role::Graph, Outcome::Written, 2);
+        counters.dead_letter(Role::Graph, "decode", 0, 7, "not JSON");
+        assert_eq!(counters.account(Role::Graph).in_flight(), 2);
+        assert_eq!(counters.account(Role::Extract).in_flight(), 0);
+    }
+}

@@ -1,0 +1,63 @@
+//! How an error is shown to the user: the error, its causes, and what to do about it when we know.
+
+use std::fmt::Write;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use synthllm_log::LogError;
+
+use crate::config::{Problems, SecretError};
+
+/// Wrong usage that the command line's own parser can't see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// The error, its causes, and a hint.
+pub fn report(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        _ = writeln!(text, "  caused by: {cause}");
+    }
+    if let Some(hint) = hint(error) {
+        _ = writeln!(text, "hint: {hint}");
+    }
+    text
+}
+
+/// 2 for wrong usage or configuration, else 1.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let wrong_usage = error.chain().any(|cause| cause.is::<Problems>() || cause.is::<Usage>() || cause.is::<SecretError>());
+    ExitCode::from(if wrong_usage { 2 } else { 1 })
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        None.or_else(|| cause.downcast_ref().and_then(of_log_error))
+            .or_else(|| cause.downcast_ref().and_then(of_io_error))
+            .or_else(|| cause.is::<Problems>().then_some("configs/reference.toml explains every key with its default"))
+            .or_else(|| cause.is::<SecretError>().then_some("set the variable, or name a file with `llm.api_key_file`"))
+    })
+}
+
+fn of_log_error(error: &LogError) -> Option<&'static str> {
+    match error {
+        LogError::Fenced { .. } => Some("only one process may own a shard; this one has ended, the other goes on"),
+        LogError::OutOfRange { .. } => Some("the log lost records that were not read yet; look at its retention"),
+        LogError::Missing { .. } => Some("run `synthllm topics create`"),
+        LogError::Unfit { .. } => {
+            Some("change the topics as said, or use another `log.prefix` and `synthllm topics create`")
+        }
+        LogError::Held { .. } => Some("stop the other run, or start with `--take-over`"),
+        LogError::Disk { .. } => Some("make room or writable; nothing committed is lost, and a restart goes on from there"),
+        _ => None,
+    }
+}
+
+fn of_io_error(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => Some("a relative path is relative to the working directory"),
+        ErrorKind::PermissionDenied => Some("look at the permissions of the file and its folder"),
+        _ => None,
+    }
+}
