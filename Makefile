@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 support := tests/support
+KAFKA_DIR ?= .kafka
 
 .PHONY: help
 help: ## this list
@@ -34,10 +35,10 @@ bench: ## the graph's and the pipeline's figures
 	cargo bench --workspace --locked
 
 .PHONY: kafka-up
-kafka-up: ## start an Apache Kafka broker on this machine
+kafka-up: ## start an Apache Kafka broker on this machine, its data in .kafka
 	@$(support)/setup.sh kafka
-	@$(support)/kafka/kafka.sh start
+	@$(support)/kafka/kafka.sh start "$(KAFKA_DIR)"
 
 .PHONY: kafka-down
-kafka-down: ## stop it
-	@$(support)/kafka/kafka.sh stop
+kafka-down: ## stop it and remove its data
+	@$(support)/kafka/kafka.sh remove "$(KAFKA_DIR)"
