@@ -10,6 +10,9 @@
 //! - [`Log::end`] is the high watermark, open transactions included; a reader whose position has reached an end asked
 //!   earlier has seen everything committed below it.
 
+pub mod partition;
+pub mod sqlite;
+
 use std::sync::Arc;
 use std::time::Duration;
 
