@@ -35,7 +35,7 @@ for group in "$@"; do
       ;;
     model)
       want python3-venv python3 -c 'import ensurepip, venv'
-      want curl command -v curl
+      want zstd command -v zstd
       ;;
     *)
       echo "setup: no group '$group'; there are build, kafka and model" >&2

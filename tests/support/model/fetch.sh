@@ -35,7 +35,7 @@ describe() {
 lock() {
   mkdir -p "$cache"
   exec 9>"$cache/.lock"
-  flock 9
+  if command -v flock >/dev/null; then flock 9; fi
 }
 
 fetch_model() {
