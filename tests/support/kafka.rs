@@ -1,0 +1,148 @@
+//! A real Apache Kafka broker for the tests of one process, run by `kafka/kafka.sh`.
+//!
+//! The broker lives as long as its [`Broker`], or as the process: the script watches its standard input and removes the
+//! broker when that closes, so that not even `kill -9` of the tests leaves one behind. Its log is kept when a test panics.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A running cluster of one or more nodes.
+#[derive(Debug)]
+pub struct Broker {
+    directory: PathBuf,
+    bootstrap: String,
+    server: Child,
+    watched: Option<ChildStdin>,
+}
+
+impl Broker {
+    /// Starts one node. `None`, with a message, when the broker can't be had here; where `CI=true` that is a panic.
+    pub fn start() -> Option<Broker> {
+        Broker::start_nodes(1)
+    }
+
+    /// Starts a cluster; three nodes and more replicate three times and need two replicas in sync.
+    pub fn start_nodes(nodes: u32) -> Option<Broker> {
+        fetch().map_err(|reason| crate::skip(&format!("Kafka tests: {reason}"))).ok()?;
+        let directory = std::env::temp_dir().join(format!("synthllm-kafka-{}-{}", std::process::id(), unique()));
+        let mut server = script()
+            .args(["serve", &directory.to_string_lossy(), &nodes.to_string()])
+            .env("BASE_PORT", free_base_port(nodes).to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash runs the script");
+        let watched = server.stdin.take();
+        let mut bootstrap = String::new();
+        let answer = server.stdout.take().expect("the output is piped");
+        BufReader::new(answer).read_line(&mut bootstrap).expect("the script answers in UTF-8");
+        assert!(!bootstrap.is_empty(), "the Kafka broker did not start; the reason stands above");
+        keep_logs_on_panic(&directory);
+        Some(Broker { directory, bootstrap: bootstrap.trim().to_owned(), server, watched })
+    }
+
+    /// The one broker that all tests of this process share; each test takes names of its own with [`unique_prefix`].
+    pub fn shared() -> Option<&'static Broker> {
+        static SHARED: OnceLock<Option<Broker>> = OnceLock::new();
+        SHARED.get_or_init(Broker::start).as_ref()
+    }
+
+    /// `bootstrap.servers`.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Where the nodes' logs and data lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Sends a signal (`KILL`, `TERM`, `STOP`, `CONT`) to a node, counted from 1.
+    pub fn kill(&self, node: u32, signal: &str) {
+        self.command(&["kill", &self.directory.to_string_lossy(), &node.to_string(), signal]);
+    }
+
+    /// Starts a killed node again, with its data, and waits until it answers.
+    pub fn up(&self, node: u32) {
+        self.command(&["up", &self.directory.to_string_lossy(), &node.to_string()]);
+    }
+
+    fn command(&self, arguments: &[&str]) {
+        let status = script().args(arguments).status().expect("bash runs the script");
+        assert!(status.success(), "kafka.sh {} failed", arguments.join(" "));
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.watched.take();
+        if let Err(error) = self.server.wait() {
+            eprintln!("the Kafka broker in {} can't be waited for: {error}", self.directory.display());
+        }
+    }
+}
+
+/// A prefix for topic names and owners that no other test of any process uses.
+pub fn unique_prefix(test: &str) -> String {
+    format!("{test}-{}-{}.", std::process::id(), unique())
+}
+
+fn unique() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn script() -> Command {
+    let mut command = Command::new("bash");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/kafka.sh"));
+    command
+}
+
+/// Makes the broker's files ready; the error is the script's last word.
+fn fetch() -> Result<(), String> {
+    let output = script().arg("fetch").output().map_err(|error| format!("bash doesn't run: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(said.lines().last().unwrap_or("kafka.sh failed").to_owned()) }
+}
+
+/// A base below the range from which the system gives ports to clients, with all ports of the nodes free.
+fn free_base_port(nodes: u32) -> u32 {
+    let first = 12_000 + std::process::id() % 90 * 200;
+    let free = |port: u32| u16::try_from(port).is_ok_and(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    (0..100)
+        .map(|step| 10_000 + (first - 10_000 + step * 200 + unique() * 10) % 20_000)
+        .find(|base| (1..=nodes).all(|node| free(base + node) && free(base + 100 + node)))
+        .expect("some of a hundred ranges of ports is free")
+}
+
+/// A panic of any test leaves a file that tells the script to keep the nodes' logs.
+fn keep_logs_on_panic(directory: &Path) {
+    let keep = directory.join("keep");
+    let former = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        former(panic);
+        // The folder is gone when the panic comes after the broker's end; then there is nothing to keep.
+        if std::fs::write(&keep, "").is_ok() {
+            eprintln!("the Kafka broker's log is kept in {}", keep.parent().unwrap_or(&keep).display());
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_survives_its_kill_and_ends_with_its_owner() {
+        let Some(broker) = Broker::start() else { return };
+        broker.kill(1, "KILL");
+        broker.up(1);
+        let directory = broker.directory().to_owned();
+        drop(broker);
+        assert!(!directory.exists(), "{} is left", directory.display());
+    }
+}
