@@ -3,8 +3,10 @@
 //! Nothing here does I/O, reads a clock or an environment variable, or draws an unseeded random number. What touches the
 //! world lies in `src/` of the `synthllm` crate and calls this one.
 
+pub mod answers;
 pub mod ask;
 pub mod codec;
+pub mod decode;
 pub mod holders;
 pub mod id;
 pub mod journal;

@@ -227,7 +227,8 @@ impl Shared {
 }
 
 fn run(shared: &Arc<Shared>, ready: &std::sync::mpsc::Sender<SocketAddr>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime of one thread starts");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime of one thread starts");
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", shared.options.port)).await.expect("the port on loopback is free");
         let _ = ready.send(listener.local_addr().expect("a bound socket has an address"));
@@ -265,7 +266,8 @@ async fn serve(socket: TcpStream, shared: &Shared) {
 
 fn counts_as_json(shared: &Shared) -> String {
     let record = shared.record();
-    let counts: BTreeMap<String, &Count> = record.counts.iter().map(|(content, count)| (format!("{content:032x}"), count)).collect();
+    let counts: BTreeMap<String, &Count> =
+        record.counts.iter().map(|(content, count)| (format!("{content:032x}"), count)).collect();
     serde_json::to_string(&counts).expect("counts are plain JSON")
 }
 
@@ -299,7 +301,12 @@ enum Served {
     Cut,
 }
 
-async fn answer(connection: &mut Connection, question: &answers::Question, fault: Option<&Fault>, shared: &Shared) -> std::io::Result<Served> {
+async fn answer(
+    connection: &mut Connection,
+    question: &answers::Question,
+    fault: Option<&Fault>,
+    shared: &Shared,
+) -> std::io::Result<Served> {
     shared.wait_for_gate().await;
     if !shared.options.latency.is_zero() {
         tokio::time::sleep(shared.options.latency).await;

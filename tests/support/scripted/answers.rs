@@ -14,8 +14,13 @@ use super::{Fault, Options};
 pub const FIXED: &str = r#"{"id":"scripted","object":"chat.completion","created":0,"model":"scripted","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"The answer is 42."}}],"usage":{"prompt_tokens":100,"completion_tokens":5,"total_tokens":105}}"#;
 
 /// The names of the schemas that the server understands, with a word that only their text contains.
-const SCHEMAS: [(&str, &str); 5] =
-    [("extraction", "key_concepts"), ("level1", "suitable"), ("rating", "score"), ("judge", "correct"), ("combined", "concepts")];
+const SCHEMAS: [(&str, &str); 5] = [
+    ("extraction", "key_concepts"),
+    ("level1", "suitable"),
+    ("rating", "score"),
+    ("judge", "correct"),
+    ("combined", "concepts"),
+];
 
 /// A request, understood.
 #[derive(Debug)]
@@ -101,8 +106,11 @@ impl Question {
         let names = words.len().min(2);
         let (names, key_concepts) = if words.len() > 2 { words.split_at(names) } else { (&words[..1], &words[..]) };
         let per_topic = key_concepts.len().div_ceil(names.len()).max(1);
-        let topics: Vec<Value> =
-            names.iter().zip(key_concepts.chunks(per_topic)).map(|(name, under)| json!({"name": name, "key_concepts": under})).collect();
+        let topics: Vec<Value> = names
+            .iter()
+            .zip(key_concepts.chunks(per_topic))
+            .map(|(name, under)| json!({"name": name, "key_concepts": under}))
+            .collect();
         json!({"level": "college", "subject": "scripted subject", "topics": topics})
     }
 
@@ -119,7 +127,8 @@ impl Question {
     fn combined(&self, options: &Options) -> Value {
         let questions: Vec<Value> = (0..self.questions())
             .map(|index| {
-                let picked: Vec<&String> = self.concepts.iter().cycle().skip(index as usize * 2).take(self.concepts.len().min(2)).collect();
+                let picked: Vec<&String> =
+                    self.concepts.iter().cycle().skip(index as usize * 2).take(self.concepts.len().min(2)).collect();
                 let about = picked.iter().map(|concept| concept.as_str()).collect::<Vec<_>>().join(" and ");
                 json!({"concepts": picked, "question": self.question(index, &about, options)})
             })

@@ -90,5 +90,8 @@ fn head(status: u16, headers: &[(&str, &str)], length: usize) -> String {
 }
 
 fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
-    head.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| value.trim())
 }
