@@ -1,0 +1,218 @@
+//! The live documents of a shard: identity, pointers and concept lists, dense `u32` inside.
+//!
+//! A document's concepts stand in one block of slots: topics, key concepts, each in order of their 64-bit ids; and the topics
+//! once more when there are two or more, because they then have a second posting. Each slot knows its posting's place, so that
+//! removing a document searches nothing.
+//!
+//! Cost: 56 bytes, the id's bytes, 4 to 11 for the hash table, and 8 for each slot.
+
+use std::cmp::Ordering;
+
+use super::blocks::Blocks;
+use super::postings::Structure;
+use super::table::Table;
+use crate::id::DocumentId;
+use crate::record::{Pointer, Version};
+
+/// The partition of a text pointer that is not there.
+const NO_TEXT: u32 = u32::MAX;
+
+/// A document's posting of one concept.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Slot {
+    pub(crate) concept: u32,
+    pub(crate) position: u32,
+}
+
+/// A live document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) id: DocumentId,
+    version_offset: u64,
+    text_offset: u64,
+    pub(crate) offset: u64,
+    version_partition: u32,
+    text_partition: u32,
+    key: u32,
+    key_length: u32,
+    slots: u32,
+    topics: u16,
+    key_concepts: u16,
+}
+
+impl Record {
+    pub(crate) fn version(&self) -> Version {
+        Version { partition: self.version_partition, offset: self.version_offset }
+    }
+
+    pub(crate) fn text(&self) -> Option<Pointer> {
+        let pointer = Pointer { partition: self.text_partition, offset: self.text_offset };
+        (self.text_partition != NO_TEXT).then_some(pointer)
+    }
+
+    /// How many concepts the document has.
+    pub(crate) fn total(&self) -> u16 {
+        self.topics + self.key_concepts
+    }
+
+    /// The static size |X_d| (without the concept walked from) that a posting in this structure has.
+    pub(crate) fn size(&self, of_topic: bool, structure: Structure) -> u16 {
+        match (structure, of_topic) {
+            (Structure::Pairs, _) => self.topics - 1,
+            (Structure::Main, true) => self.key_concepts,
+            (Structure::Main, false) => self.key_concepts - 1,
+        }
+    }
+
+    fn slot_count(&self) -> u32 {
+        let pairs = if self.topics > 1 { self.topics } else { 0 };
+        u32::from(self.topics) + u32::from(self.key_concepts) + u32::from(pairs)
+    }
+}
+
+/// Where a document lies, for [`Documents::insert`] and [`Documents::place`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) version: Version,
+    pub(crate) text: Option<Pointer>,
+    pub(crate) offset: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    records: Vec<Record>,
+    free: Vec<u32>,
+    table: Table,
+    slots: Blocks<Slot>,
+    keys: Blocks<u8>,
+}
+
+impl Documents {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn find(&self, key: &str) -> Option<u32> {
+        self.table.find(DocumentId::of(key).0, |row| self.key(row) == key)
+    }
+
+    pub(crate) fn record(&self, row: u32) -> &Record {
+        &self.records[row as usize]
+    }
+
+    /// The document's id as the user knows it.
+    pub(crate) fn key(&self, row: u32) -> &str {
+        let record = self.record(row);
+        std::str::from_utf8(self.keys.slice(record.key, record.key_length)).expect("keys are stored from strings")
+    }
+
+    pub(crate) fn topics(&self, row: u32) -> &[Slot] {
+        let record = self.record(row);
+        self.slots.slice(record.slots, u32::from(record.topics))
+    }
+
+    pub(crate) fn key_concepts(&self, row: u32) -> &[Slot] {
+        let record = self.record(row);
+        self.slots.slice(record.slots + u32::from(record.topics), u32::from(record.key_concepts))
+    }
+
+    /// Topics, then key concepts.
+    pub(crate) fn concepts(&self, row: u32) -> &[Slot] {
+        let record = self.record(row);
+        self.slots.slice(record.slots, u32::from(record.total()))
+    }
+
+    /// The slots of one structure; see the module's documentation.
+    pub(crate) fn slots_of(&mut self, row: u32, structure: Structure) -> &mut [Slot] {
+        let record = self.records[row as usize];
+        let (start, length) = match structure {
+            Structure::Main => (0, u32::from(record.total())),
+            Structure::Pairs => (u32::from(record.total()), record.slot_count() - u32::from(record.total())),
+        };
+        self.slots.slice_mut(record.slots + start, length)
+    }
+
+    /// Tells a slot the new position of its posting.
+    pub(crate) fn reposition(&mut self, row: u32, structure: Structure, concept: u32, position: u32) {
+        let slot = self.slots_of(row, structure).iter_mut().find(|slot| slot.concept == concept);
+        slot.expect("a document in a concept's postings has the concept").position = position;
+    }
+
+    /// The order of documents that every history agrees on: by 64-bit id, equal ones by key.
+    pub(crate) fn compare(&self, one: u32, other: u32) -> Ordering {
+        let ids = self.record(one).id.cmp(&self.record(other).id);
+        ids.then_with(|| self.key(one).cmp(self.key(other)))
+    }
+
+    /// Adds a document without concepts, whose key is not there.
+    pub(crate) fn insert(&mut self, key: &str, place: Place) -> u32 {
+        let mut record = Record {
+            id: DocumentId::of(key),
+            version_offset: 0,
+            text_offset: 0,
+            offset: 0,
+            version_partition: 0,
+            text_partition: NO_TEXT,
+            key: self.keys.store(key.as_bytes()),
+            key_length: u32::try_from(key.len()).expect("a key is shorter than 4 GiB"),
+            slots: 0,
+            topics: 0,
+            key_concepts: 0,
+        };
+        record.put(place);
+        let row = if let Some(row) = self.free.pop() {
+            self.records[row as usize] = record;
+            row
+        } else {
+            self.records.push(record);
+            u32::try_from(self.records.len() - 1).expect("a shard holds fewer than 2^32 documents")
+        };
+        let records = &self.records;
+        self.table.insert(row, |row| records[row as usize].id.0);
+        row
+    }
+
+    /// Moves a document's pointers.
+    pub(crate) fn place(&mut self, row: u32, place: Place) {
+        self.records[row as usize].put(place);
+    }
+
+    /// Gives a document new concepts (topics first); the positions of their postings are still to be filled in.
+    pub(crate) fn assign(&mut self, row: u32, topics: &[u32], key_concepts: &[u32]) {
+        self.clear(row);
+        let record = &mut self.records[row as usize];
+        record.topics = u16::try_from(topics.len()).expect("the cap on concepts is below 65,536");
+        record.key_concepts = u16::try_from(key_concepts.len()).expect("the cap on concepts is below 65,536");
+        record.slots = self.slots.allocate(record.slot_count());
+        let (slots, length) = (record.slots, record.slot_count());
+        let all = topics.iter().chain(key_concepts).chain(topics);
+        for (slot, &concept) in self.slots.slice_mut(slots, length).iter_mut().zip(all) {
+            *slot = Slot { concept, position: 0 };
+        }
+    }
+
+    fn clear(&mut self, row: u32) {
+        let record = &mut self.records[row as usize];
+        self.slots.release(record.slots, record.slot_count());
+        (record.topics, record.key_concepts) = (0, 0);
+    }
+
+    /// Removes a document whose postings are gone.
+    pub(crate) fn remove(&mut self, row: u32) {
+        let records = &self.records;
+        self.table.remove(row, |row| records[row as usize].id.0);
+        self.clear(row);
+        let record = &mut self.records[row as usize];
+        self.keys.release(record.key, record.key_length);
+        self.free.push(row);
+    }
+}
+
+impl Record {
+    fn put(&mut self, place: Place) {
+        (self.version_partition, self.version_offset) = (place.version.partition, place.version.offset);
+        let text = place.text.unwrap_or(Pointer { partition: NO_TEXT, offset: 0 });
+        (self.text_partition, self.text_offset) = (text.partition, text.offset);
+        self.offset = place.offset;
+    }
+}

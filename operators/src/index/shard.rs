@@ -1,0 +1,245 @@
+//! One shard of the index: the documents of one partition of `extractions`, and the postings of their concepts.
+//!
+//! The shard's half of a step lies here: a document by its size, a concept in it, and the exact weights after too many
+//! rejections (design.md §4). Cost: O(own concepts) per change; a draw is O(classes), about 1.5 tries.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::concepts::Concepts;
+use super::documents::{Documents, Place, Record, Slot};
+use super::postings::{Class, Postings, Structure};
+use crate::draw::Draw;
+use crate::id::Kind;
+use crate::upsert::{Content, Entry, Upserted};
+use crate::walk::Step;
+
+/// What a concept weighs in a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct ShardWeight {
+    pub(crate) main: u64,
+    pub(crate) pairs: u64,
+    pub(crate) documents: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    pub(crate) documents: Documents,
+    postings: Postings,
+    next_offset: u64,
+    digest: u128,
+    changed: Vec<u32>,
+    is_changed: Vec<bool>,
+}
+
+impl Shard {
+    pub(crate) fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// Applies an entry; an offset that was read before changes nothing.
+    pub(crate) fn upsert(&mut self, concepts: &mut Concepts, entry: &Entry) -> Upserted {
+        if entry.offset < self.next_offset {
+            return Upserted::Seen;
+        }
+        self.next_offset = entry.offset + 1;
+        match (self.documents.find(&entry.document), &entry.content) {
+            (None, None) => Upserted::Absent,
+            (Some(row), None) => {
+                self.detach(concepts, row);
+                self.documents.remove(row);
+                Upserted::Removed
+            }
+            (None, Some(content)) => {
+                let row = self.documents.insert(&entry.document, place(entry.offset, content));
+                self.attach(concepts, row, content);
+                Upserted::Inserted
+            }
+            (Some(row), Some(content)) => {
+                self.detach(concepts, row);
+                self.documents.place(row, place(entry.offset, content));
+                self.attach(concepts, row, content);
+                Upserted::Replaced
+            }
+        }
+    }
+
+    fn attach(&mut self, concepts: &mut Concepts, row: u32, content: &Content) {
+        let topics = mentions(concepts, Kind::Topic, &content.topics);
+        let key_concepts = mentions(concepts, Kind::KeyConcept, &content.key_concepts);
+        self.documents.assign(row, &topics, &key_concepts);
+        self.digest = self.digest.wrapping_add(self.fingerprint(row));
+        let record = *self.documents.record(row);
+        for structure in [Structure::Main, Structure::Pairs] {
+            for (index, slot) in self.documents.slots_of(row, structure).iter_mut().enumerate() {
+                let size = record.size(index < topics.len(), structure);
+                slot.position = self.postings.add(slot.concept, structure, row, size, record.total());
+                mark(&mut self.changed, &mut self.is_changed, slot.concept);
+            }
+        }
+    }
+
+    fn detach(&mut self, concepts: &mut Concepts, row: u32) {
+        self.digest = self.digest.wrapping_sub(self.fingerprint(row));
+        let (record, topics) = (*self.documents.record(row), self.documents.topics(row).len());
+        for structure in [Structure::Main, Structure::Pairs] {
+            for index in 0..self.documents.slots_of(row, structure).len() {
+                let Slot { concept, position } = self.documents.slots_of(row, structure)[index];
+                let size = record.size(index < topics, structure);
+                if let Some(moved) = self.postings.remove(concept, structure, size, position) {
+                    self.documents.reposition(moved, structure, concept, position);
+                }
+                if structure == Structure::Main {
+                    concepts.release(concept);
+                    mark(&mut self.changed, &mut self.is_changed, concept);
+                }
+            }
+        }
+    }
+
+    /// The document and its version as a term of the digest.
+    fn fingerprint(&self, row: u32) -> u128 {
+        let version = self.documents.record(row).version();
+        let mut hash = Xxh3::new();
+        hash.update(self.documents.key(row).as_bytes());
+        hash.update(&version.partition.to_le_bytes());
+        hash.update(&version.offset.to_le_bytes());
+        hash.digest128()
+    }
+
+    /// Gives postings and bounds the order that depends on the live documents alone.
+    pub(crate) fn settle(&mut self, concepts: &Concepts) {
+        for structure in [Structure::Main, Structure::Pairs] {
+            self.postings.settle(structure, &mut self.documents, |concept| concepts.kind(concept) == Kind::Topic);
+        }
+    }
+
+    /// The concepts whose weight changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> Vec<u32> {
+        let changed = std::mem::take(&mut self.changed);
+        for &concept in &changed {
+            self.is_changed[concept as usize] = false;
+        }
+        changed
+    }
+
+    pub(crate) fn weight(&self, concept: u32) -> ShardWeight {
+        let sum = |structure| self.postings.classes(concept, structure).map(|class| class.sum).sum();
+        let documents = self.classes(concept).map(Class::len).sum();
+        ShardWeight { main: sum(Structure::Main), pairs: sum(Structure::Pairs), documents }
+    }
+
+    /// The classes that together hold every document of a concept.
+    pub(crate) fn classes(&self, concept: u32) -> impl Iterator<Item = &Class> + '_ {
+        self.postings.classes(concept, Structure::Main)
+    }
+
+    /// The documents of a class.
+    pub(crate) fn members(&self, class: &Class) -> &[u32] {
+        self.postings.documents(class)
+    }
+
+    /// Draws a document with probability proportional to its static size, then a concept in it, uniform among those that are
+    /// not `from`. `None` when no document has any.
+    pub(crate) fn draw(&self, from: u32, step: Step, draw: &mut Draw) -> Option<u32> {
+        let structure = structure_of(step);
+        let mass = |class: &Class| class.len() * u64::from(class.max_size);
+        let total: u64 = self.postings.classes(from, structure).map(mass).sum();
+        if total == 0 {
+            return None;
+        }
+        loop {
+            let mut place = draw.below(total);
+            for class in self.postings.classes(from, structure) {
+                if place < mass(class) {
+                    // One number tells the posting, whether its size admits it, and which of its concepts.
+                    let width = u64::from(class.max_size);
+                    let document = self.postings.documents(class)[(place / width) as usize];
+                    if let Some(concept) = self.other(document, from, step, (place % width) as usize) {
+                        return Some(concept);
+                    }
+                    break;
+                }
+                place -= mass(class);
+            }
+        }
+    }
+
+    /// The concept at `index` among those that the step can reach in the document, without `from`.
+    fn other(&self, document: u32, from: u32, step: Step, index: usize) -> Option<u32> {
+        let reachable = self.reachable(document, step);
+        let own = reachable.iter().take(index + 1).any(|slot| slot.concept == from);
+        reachable.get(index + usize::from(own)).map(|slot| slot.concept)
+    }
+
+    fn reachable(&self, document: u32, step: Step) -> &[Slot] {
+        match step {
+            Step::TopicTopic => self.documents.topics(document),
+            Step::TopicConcept | Step::ConceptConcept => self.documents.key_concepts(document),
+        }
+    }
+
+    /// The sum of |X_d \ V| over the first `cap` postings, and whether there are more.
+    pub(crate) fn admissible(&self, from: u32, step: Step, visited: &[u32], cap: u64) -> (u64, bool) {
+        let mut left = cap;
+        let mut sum = 0;
+        for class in self.postings.classes(from, structure_of(step)) {
+            for &document in self.postings.documents(class) {
+                if left == 0 {
+                    return (sum, true);
+                }
+                left -= 1;
+                sum += self.unvisited(document, step, visited).count() as u64;
+            }
+        }
+        (sum, false)
+    }
+
+    /// The pair of document and concept at `rank` among those that [`Shard::admissible`] counts.
+    pub(crate) fn pick(&self, from: u32, step: Step, visited: &[u32], rank: u64) -> Option<u32> {
+        let classes = self.postings.classes(from, structure_of(step));
+        let documents = classes.flat_map(|class| self.postings.documents(class));
+        documents.flat_map(|&document| self.unvisited(document, step, visited)).nth(rank as usize)
+    }
+
+    fn unvisited<'a>(&'a self, document: u32, step: Step, visited: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+        self.reachable(document, step).iter().map(|slot| slot.concept).filter(|concept| !visited.contains(concept))
+    }
+
+    pub(crate) fn record(&self, document: u32) -> &Record {
+        self.documents.record(document)
+    }
+}
+
+fn structure_of(step: Step) -> Structure {
+    match step {
+        Step::TopicTopic => Structure::Pairs,
+        Step::TopicConcept | Step::ConceptConcept => Structure::Main,
+    }
+}
+
+fn place(offset: u64, content: &Content) -> Place {
+    Place { version: content.version, text: content.text, offset }
+}
+
+/// Mentions the names, and returns their dense ids in the order of their 64-bit ids, which is the same in every history.
+fn mentions(concepts: &mut Concepts, kind: Kind, names: &[String]) -> Vec<u32> {
+    let mut rows: Vec<u32> = names.iter().map(|name| concepts.mention(kind, name)).collect();
+    rows.sort_unstable_by_key(|&row| concepts.id(row));
+    rows.dedup_by(|next, row| {
+        let again = next == row;
+        if again {
+            concepts.release(*next);
+        }
+        again
+    });
+    rows
+}
+
+fn mark(changed: &mut Vec<u32>, is_changed: &mut Vec<bool>, concept: u32) {
+    if is_changed.len() <= concept as usize {
+        is_changed.resize(concept as usize + 1, false);
+    }
+    if !std::mem::replace(&mut is_changed[concept as usize], true) {
+        changed.push(concept);
+    }
+}

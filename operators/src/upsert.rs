@@ -1,0 +1,89 @@
+//! What the log `extractions` says about a document, in the form in which the graph wants it.
+//!
+//! Input: records of `extractions`. Output: an [`Entry`] each, for [`crate::index::Index::upsert`], and the change that it
+//! made. Law: per document the last offset wins, and reading an offset again changes nothing; one document's records lie in one
+//! partition, where offsets grow. Cost: O(own concepts).
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+use crate::id::DocumentId;
+use crate::normal::concept_name;
+use crate::record::{Extraction, Node, Pointer, Version};
+
+/// A record of `extractions` as the graph sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The document's id (the record's key).
+    pub document: String,
+    /// The partition of `extractions`, which is the shard.
+    pub partition: u32,
+    /// The offset in it.
+    pub offset: u64,
+    /// What the document contains; `None` when it is gone.
+    pub content: Option<Content>,
+}
+
+/// The concepts of a live document, and where it is to be found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Content {
+    /// Where in `documents` the content last changed.
+    pub version: Version,
+    /// The text in `texts`, unless the document has none.
+    pub text: Option<Pointer>,
+    /// Normalised, each once.
+    pub topics: Vec<String>,
+    /// Normalised, each once.
+    pub key_concepts: Vec<String>,
+    /// Whether concepts beyond the cap were left out.
+    pub capped: bool,
+}
+
+impl Entry {
+    /// The entry of a record. Of its concepts the first `max_concepts` count: topics first, then key concepts, each in the
+    /// order in which they stand.
+    pub fn of(document: &str, place: Pointer, extraction: Option<&Extraction>, max_concepts: usize) -> Entry {
+        Entry {
+            document: document.to_owned(),
+            partition: place.partition,
+            offset: place.offset,
+            content: extraction.map(|extraction| Content::of(extraction, max_concepts)),
+        }
+    }
+}
+
+impl Content {
+    fn of(extraction: &Extraction, max_concepts: usize) -> Content {
+        let nested = extraction.topics.iter().flat_map(|topic| &topic.key_concepts);
+        let mut topics = names(extraction.topics.iter().map(|topic| &topic.name));
+        let mut key_concepts = names(nested.chain(&extraction.key_concepts));
+        let capped = topics.len() + key_concepts.len() > max_concepts;
+        topics.truncate(max_concepts);
+        key_concepts.truncate(max_concepts - topics.len());
+        Content { version: extraction.version, text: extraction.text, topics, key_concepts, capped }
+    }
+}
+
+/// Normalised names, each once, in order of their first mention; empty ones are nothing.
+fn names<'a>(display: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    display.map(|name| concept_name(name)).filter(|name| !name.is_empty() && seen.insert(name.clone())).collect()
+}
+
+/// What an entry did to the index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Upserted {
+    /// The document is new.
+    Inserted,
+    /// The document was there and has new content.
+    Replaced,
+    /// The document is gone.
+    Removed,
+    /// A tombstone of a document that was not there.
+    Absent,
+    /// The offset was read before: nothing changed.
+    Seen,
+}
+
+/// A document with its concepts, as an element of a differential collection; see [`crate::edges`].
+pub type Mentions = (DocumentId, Vec<Node>);
