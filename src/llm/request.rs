@@ -28,9 +28,11 @@ impl Schema {
 
 /// An answer that did not fit, and what to say about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Correction {
-    answer: String,
-    complaint: String,
+pub struct Correction {
+    /// The answer.
+    pub answer: String,
+    /// What was wrong with it, and that the task is to be done again.
+    pub complaint: String,
 }
 
 /// One request. The user's part holds the documents first and the task last, so that servers reuse the prefix.
@@ -48,7 +50,8 @@ pub struct Request {
     pub max_tokens: Option<u32>,
     /// Instead of the task's own, e.g. for several candidates of one answer.
     pub seed: Option<u64>,
-    correction: Option<Correction>,
+    /// The attempt before, if it did not fit.
+    pub correction: Option<Correction>,
 }
 
 /// The longest part of a wrong answer that is sent back with a complaint.

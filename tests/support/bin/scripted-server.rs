@@ -27,7 +27,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option
         match flag.as_str() {
             "--port" => options.port = value.parse().with_context(|| format!("--port needs a port, found {value:?}"))?,
             "--seed" => {
-                options.fault_seed = value.parse().with_context(|| format!("--seed needs a number, found {value:?}"))?
+                options.fault_seed = value.parse().with_context(|| format!("--seed needs a number, found {value:?}"))?;
             }
             "--faults" => options.fault_rate = parse()?,
             "--duplicates" => options.duplicate_rate = parse()?,

@@ -1,0 +1,130 @@
+//! The templates: what they hold, how they are replaced, and what is wrong with one that can't be used.
+
+use synthllm_llm::{Prompt, PromptSettings, Prompts, Request, Schema, Task};
+
+const ALL: [Prompt; 6] = [Prompt::Extract, Prompt::Level1, Prompt::Level2, Prompt::Level3, Prompt::Answer, Prompt::Repair];
+
+fn settings() -> PromptSettings {
+    PromptSettings { domain: "organic chemistry".into(), ..PromptSettings::default() }
+}
+
+fn schema() -> Schema {
+    Schema::new("any", "{}")
+}
+
+fn concepts() -> Vec<String> {
+    vec!["ester".into(), "two\nlines".into()]
+}
+
+fn all_requests(prompts: &Prompts) -> [Request; 5] {
+    [
+        prompts.extract("Esters.", schema()),
+        prompts.level1("Esters.", schema()),
+        prompts.level2("Esters.", &concepts(), schema()),
+        prompts.level3(["Esters.", "Alcohols."], &concepts(), schema()),
+        prompts.answer("What is an ester?"),
+    ]
+}
+
+#[test]
+fn every_prompt_is_filled_and_speaks_of_the_domain_only() {
+    for request in all_requests(&Prompts::built_in(settings())) {
+        let text = format!("{}\n{}", request.system, request.user);
+        assert!(text.contains("organic chemistry"), "{text}");
+        assert!(!text.contains('{') && !text.contains("mathematic"), "{text}");
+    }
+}
+
+#[test]
+fn prompts_about_one_document_begin_alike_and_end_with_the_task() {
+    let requests = all_requests(&Prompts::built_in(settings()));
+    for request in &requests[..4] {
+        assert!(request.user.starts_with("<document>\nEsters.\n</document>\n"), "{}", request.user);
+        assert_eq!(request.system, requests[4].system);
+    }
+    for request in &requests {
+        let task = request.user.rfind("\nTask: ").expect("a prompt has a task");
+        assert!(!request.user[task..].contains("document>"));
+    }
+}
+
+#[test]
+fn concepts_are_listed_one_a_line_and_limits_are_told() {
+    let requests = all_requests(&Prompts::built_in(PromptSettings { questions_max: [4, 6, 7], ..settings() }));
+    assert!(requests[2].user.contains("\n- ester\n- two lines\n"), "{}", requests[2].user);
+    for (request, most) in requests[1..4].iter().zip([4, 6, 7]) {
+        assert!(request.user.contains(&format!("from 1 to {most} ")), "{}", request.user);
+    }
+    assert!(requests[0].user.contains("from 1 to 5") && requests[0].user.contains("from 5 to 20"));
+}
+
+#[test]
+fn a_document_is_cut_to_its_budget_and_two_share_it() {
+    let prompts = Prompts::built_in(PromptSettings { document_tokens: 100, ..settings() });
+    let long = "word ".repeat(1000);
+    let words = |request: &Request| request.user.matches("word ").count();
+    assert_eq!(words(&prompts.level1(&long, schema())), 79);
+    assert_eq!(words(&prompts.level3([&long, &long], &concepts(), schema())), 78);
+}
+
+#[test]
+fn what_is_filled_in_is_not_filled_again() {
+    let request = Prompts::built_in(settings()).level2("{concepts} {domain}", &concepts(), schema());
+    assert!(request.user.starts_with("<document>\n{concepts} {domain}\n</document>"));
+}
+
+#[test]
+fn a_repair_quotes_the_problem_after_the_answer() {
+    let prompts = Prompts::built_in(settings());
+    let settings = synthllm_llm::TaskSettings::new("http://127.0.0.1:1/v1", "m");
+    let repaired = prompts.repair(&prompts.extract("Esters.", schema()), "[]", "it is a list, expected a JSON object");
+    let body: serde_json::Value = serde_json::from_str(&repaired.body(&settings)).unwrap();
+    assert_eq!(body["messages"][2]["content"], "[]");
+    let complaint = body["messages"][3]["content"].as_str().unwrap();
+    assert!(complaint.starts_with("Your reply can't be used: it is a list, expected a JSON object. "), "{complaint}");
+    assert_eq!(repaired.task, Task::Extract);
+}
+
+#[test]
+fn a_file_replaces_one_template_and_its_version() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("answer.txt"), "{question}\nTask: \\frac{1}{x}, {\"json\": 1}, and {domain}.\n")
+        .unwrap();
+    let (built_in, changed) =
+        (Prompts::built_in(settings()), Prompts::load(Some(directory.path()), settings()).unwrap_err());
+    assert_eq!(changed.to_string(), "the prompt \"answer\" has the unknown place {x}, expected one of {question}, {domain}");
+    std::fs::write(directory.path().join("answer.txt"), "{question}\nTask: \\frac{1}{2}, {\"json\": 1}, and {domain}.\n")
+        .unwrap();
+    let changed = Prompts::load(Some(directory.path()), settings()).unwrap();
+    assert_eq!(changed.answer("Q?").user, "Q?\nTask: \\frac{1}{2}, {\"json\": 1}, and organic chemistry.");
+    let differing: Vec<Prompt> =
+        ALL.into_iter().filter(|prompt| built_in.version(*prompt) != changed.version(*prompt)).collect();
+    assert_eq!(differing, [Prompt::Answer]);
+    assert!(ALL.iter().all(|prompt| built_in.version(*prompt).len() == 16));
+}
+
+#[test]
+fn another_system_prompt_is_another_version_of_all() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("system.txt"), "You know {domain}.").unwrap();
+    let changed = Prompts::load(Some(directory.path()), settings()).unwrap();
+    let built_in = Prompts::built_in(settings());
+    assert!(ALL.iter().all(|prompt| built_in.version(*prompt) != changed.version(*prompt)));
+}
+
+#[test]
+fn a_template_without_its_document_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("level1.txt"), "Ask something.").unwrap();
+    let error = Prompts::load(Some(directory.path()), settings()).unwrap_err();
+    assert_eq!(error.to_string(), "the prompt \"level1\" lacks the place {document}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_a_prompt_panic(document: String, question: String, concept: String) {
+        let prompts = Prompts::built_in(settings());
+        let _ = prompts.level3([&document, &question], &[concept], schema());
+        proptest::prop_assert!(prompts.answer(&question).user.starts_with(&question));
+    }
+}
