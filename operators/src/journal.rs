@@ -75,14 +75,28 @@ impl LowMark {
     /// The low mark once all origins below `progress` have their outcome. `first_new` is the offset of the first answer
     /// appended in the same transaction, if any: it is open by definition.
     pub fn at(&self, progress: u64, first_new: Option<u64>) -> u64 {
-        let open = self.open.range(progress..).flat_map(|(_, offsets)| offsets).copied().min();
-        open.into_iter().chain(first_new).min().unwrap_or(self.end)
+        low_mark(self.lowest_open(progress), first_new, self.end)
+    }
+
+    /// The lowest offset of an answer whose origin is not below `progress`.
+    pub fn lowest_open(&self, progress: u64) -> Option<u64> {
+        self.open.range(progress..).flat_map(|(_, offsets)| offsets).copied().min()
+    }
+
+    /// The end of the journal, as far as this shard knows.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// The transaction with this progress is confirmed: origins below it need nothing any more.
     pub fn confirmed(&mut self, progress: u64) {
         self.open = self.open.split_off(&progress);
     }
+}
+
+/// The low mark, from the lowest open answer before a transaction, the first answer appended in it, and the end.
+pub fn low_mark(lowest_open: Option<u64>, first_new: Option<u64>, end: u64) -> u64 {
+    lowest_open.into_iter().chain(first_new).min().unwrap_or(end)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! ([`Withdraw::Deleted`]), or in another version ([`Withdraw::DeletedOrChanged`]); independent of the order of arrival.
 //! Effects may be caused only by the consolidated collection, at epochs that its frontier has passed: in between, a citation
 //! and its live document may arrive apart and cancel.
-//! Cost: the antijoin keeps each citation (56 bytes) and each live document (40 bytes) once, arranged by document; 2 to 4
+//! Cost: the antijoin keeps each citation (88 bytes) and each live document (40 bytes) once, arranged by document; 2 to 4
 //! times that while batches merge. No text is ever arranged.
 
 use differential_dataflow::VecCollection;
@@ -17,7 +17,7 @@ use timely::progress::Timestamp;
 
 use crate::id::{DocumentId, Id};
 use crate::live::Incarnation;
-use crate::record::Version;
+use crate::record::{Provenance, Version};
 
 /// Which change of a document withdraws the samples that stand on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,6 +40,29 @@ pub struct Citation {
     pub question: Id,
     /// The version of the document it stands on.
     pub version: Version,
+    /// The other document that it stands on, if it stands on two: so that one citation names the other.
+    pub other: Option<(DocumentId, Version)>,
+}
+
+impl Citation {
+    /// The citations of a sample, each with its document.
+    pub fn all(sample: Id, shard: u32, provenance: &Provenance) -> Vec<(DocumentId, Citation)> {
+        let documents: Vec<_> = provenance.documents.iter().map(|(id, version)| (DocumentId::of(id), *version)).collect();
+        let other = |index: usize| documents.iter().enumerate().find(|(at, _)| *at != index).map(|(_, other)| *other);
+        let cite = |(index, (document, version)): (usize, &(DocumentId, Version))| {
+            (*document, Citation { sample, shard, question: provenance.question, version: *version, other: other(index) })
+        };
+        documents.iter().enumerate().map(cite).collect()
+    }
+
+    /// The citations of the same sample, from this one of `document`.
+    pub fn siblings(self, document: DocumentId) -> Vec<(DocumentId, Citation)> {
+        let mut all = vec![(document, self)];
+        if let Some((other, version)) = self.other {
+            all.push((other, Citation { version, other: Some((document, self.version)), ..self }));
+        }
+        all
+    }
 }
 
 /// The citations whose documents are dead; see the module.
@@ -47,16 +70,13 @@ pub fn withdrawals<'scope, T>(
     citations: VecCollection<'scope, T, (DocumentId, Citation), isize>,
     live: VecCollection<'scope, T, (DocumentId, Incarnation), isize>,
     withdraw: Withdraw,
-) -> VecCollection<'scope, T, Citation, isize>
+) -> VecCollection<'scope, T, (DocumentId, Citation), isize>
 where
     T: Timestamp + Lattice + TotalOrder,
 {
     let standing = citations.clone().join_map(live, |document, citation, incarnation| (*document, *citation, *incarnation));
     let standing = standing.filter(move |(_, citation, incarnation)| stands(withdraw, citation.version, *incarnation));
-    citations
-        .concat(standing.map(|(document, citation, _)| (document, citation)).negate())
-        .map(|(_, citation)| citation)
-        .consolidate()
+    citations.concat(standing.map(|(document, citation, _)| (document, citation)).negate()).consolidate()
 }
 
 /// Whether a sample on `version` of a document stands while the document lives as `incarnation`.

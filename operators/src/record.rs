@@ -367,3 +367,34 @@ impl std::fmt::Display for ProgressKey {
         }
     }
 }
+
+/// A key of `progress` that this program does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("expected role/shard, starts/node, limit/level or settlement")]
+pub struct UnknownProgressKey;
+
+impl std::str::FromStr for ProgressKey {
+    type Err = UnknownProgressKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "settlement" {
+            return Ok(ProgressKey::Settlement);
+        }
+        let (kind, rest) = text.split_once('/').ok_or(UnknownProgressKey)?;
+        let shard = |role| rest.parse().map(|shard| ProgressKey::Shard(role, shard)).map_err(|_| UnknownProgressKey);
+        match kind {
+            "extract" => shard(Role::Extract),
+            "graph" => shard(Role::Graph),
+            "generate" => shard(Role::Generate),
+            "starts" => u64::from_str_radix(rest, 16)
+                .map(|node| ProgressKey::Starts(crate::id::ConceptId(node)))
+                .map_err(|_| UnknownProgressKey),
+            "limit" => rest
+                .strip_prefix("level")
+                .and_then(|level| level.parse().ok())
+                .map(ProgressKey::Limit)
+                .ok_or(UnknownProgressKey),
+            _ => Err(UnknownProgressKey),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The clock of epochs, and the barrier at which all workers of a run meet.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::{InputHandleVec, ProbeHandle};
+use timely::worker::Worker;
+
+use super::Context;
+
+/// Epochs are milliseconds since 1970, never going back: one clock for all sources of a run, also across machines, where a
+/// skew only delays commits. An epoch is never durable (protocol.md, "Words").
+#[derive(Debug)]
+pub struct Clock {
+    now: u64,
+}
+
+impl Clock {
+    /// A clock that begins at epoch 1; epoch 0 is for the state that is loaded before the gate opens.
+    pub fn new() -> Self {
+        Clock { now: 1 }
+    }
+
+    /// The epoch of what is read now.
+    pub fn tick(&mut self) -> u64 {
+        self.now = self.now.max(unix_millis());
+        self.now
+    }
+}
+
+/// Milliseconds since 1970; 0 before.
+pub fn unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// A point that is passed once every worker of the run has arrived, in this process and in the others.
+pub struct Barrier {
+    input: Option<InputHandleVec<u64, ()>>,
+    probe: ProbeHandle<u64>,
+}
+
+impl Barrier {
+    /// Every worker must create its barriers in the same order.
+    pub fn new(worker: &mut Worker) -> Self {
+        let mut input = InputHandleVec::new();
+        let probe = worker.dataflow(|scope| scope.input_from(&mut input).probe().0);
+        Barrier { input: Some(input), probe }
+    }
+
+    /// This worker has arrived. Further calls do nothing.
+    pub fn arrive(&mut self) {
+        self.input = None;
+    }
+
+    /// Whether all workers have arrived.
+    pub fn passed(&self) -> bool {
+        self.probe.done()
+    }
+
+    /// Arrives, and steps the worker until all others have.
+    pub fn wait(mut self, worker: &mut Worker, context: &Context) -> Result<()> {
+        self.arrive();
+        while !self.passed() {
+            context.step(worker)?;
+        }
+        Ok(())
+    }
+}

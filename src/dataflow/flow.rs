@@ -1,0 +1,177 @@
+//! The way of a record through a role: read in an epoch, worked on, staged at its shard, committed when the frontier has
+//! passed its epoch. The same for every role that moves offsets.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use synthllm_log::{LogName, Reader, Record};
+use synthllm_operators::record::{Origin, Role, ShardProgress};
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Probe;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::{InputHandleVec, ProbeHandle, Stream};
+
+use super::Context;
+use super::shard::{Made, Prepared, Shard};
+use crate::events::Counters;
+
+/// What a sink has received and the loop has not yet taken: epoch and record.
+pub type Inbox<O> = Rc<RefCell<Vec<(u64, O)>>>;
+
+/// A role's records on their way.
+pub struct Flow<I: ExchangeData + Clone, O> {
+    /// The shards of this worker, by number.
+    pub shards: BTreeMap<u32, Shard<O>>,
+    /// What the dataflow has made for them.
+    pub inbox: Inbox<Made<O>>,
+    /// Where the dataflow's end is.
+    pub probe: ProbeHandle<u64>,
+    role: Role,
+    input: InputHandleVec<u64, I>,
+    reader: Option<Box<dyn Reader>>,
+    ends: Option<BTreeMap<u32, u64>>,
+    window: (usize, usize),
+}
+
+impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
+    /// Opens the reader of the shards' partitions at their progress. With `ends`, nothing beyond is waited for.
+    pub fn open(
+        context: &Context,
+        role: Role,
+        log: LogName,
+        shards: Vec<Shard<O>>,
+        input: InputHandleVec<u64, I>,
+        ends: Option<BTreeMap<u32, u64>>,
+    ) -> Result<Self> {
+        let from: Vec<(u32, u64)> = shards.iter().map(|shard| (shard.number, shard.progress.position)).collect();
+        let reader = if from.is_empty() { None } else { Some(context.log.reader(log, &from)?) };
+        let run = &context.config.run;
+        Ok(Flow {
+            window: (run.window_records * from.len(), run.window_bytes * from.len()),
+            shards: shards.into_iter().map(|shard| (shard.number, shard)).collect(),
+            inbox: Inbox::default(),
+            probe: ProbeHandle::new(),
+            role,
+            input,
+            reader,
+            ends,
+        })
+    }
+
+    /// Reads what the window has room for, into the epoch `now`. Returns how many records.
+    pub fn read(
+        &mut self,
+        now: u64,
+        counters: &Counters,
+        mut incoming: impl FnMut(&mut Shard<O>, Origin, Record) -> Result<I>,
+    ) -> Result<usize> {
+        self.advance_to(now);
+        let room = self.room();
+        let Some(reader) = self.reader.as_mut().filter(|_| room > 0) else { return Ok(0) };
+        let batch = reader.poll(room.min(1_000), Duration::ZERO).context("can't read on")?;
+        let count = batch.records.len();
+        for record in batch.records {
+            let Some(shard) = self.shards.get_mut(&record.partition) else { continue };
+            let origin = Origin { shard: record.partition, offset: record.offset };
+            let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+            shard.has_read(now, record.offset + 1, 1, bytes);
+            self.input.send(incoming(shard, origin, record)?);
+        }
+        for (partition, position) in batch.positions {
+            if let Some(shard) = self.shards.get_mut(&partition) {
+                shard.has_read(now, position, 0, 0);
+            }
+        }
+        counters.read(self.role, count as u64);
+        Ok(count)
+    }
+
+    /// Closes all epochs before `now`, reading nothing.
+    pub fn advance_to(&mut self, now: u64) {
+        if *self.input.time() < now {
+            self.input.advance_to(now);
+        }
+    }
+
+    /// How many more records may be read.
+    fn room(&self) -> usize {
+        let (records, bytes) = self.in_flight();
+        if bytes >= self.window.1 { 0 } else { self.window.0.saturating_sub(records) }
+    }
+
+    /// Records and bytes that were read and are not committed.
+    pub fn in_flight(&self) -> (usize, usize) {
+        let each = self.shards.values().map(Shard::in_flight);
+        each.fold((0, 0), |sum, shard| (sum.0 + shard.0, sum.1 + shard.1))
+    }
+
+    /// The first epoch that is still open somewhere in the run.
+    pub fn frontier(&self) -> u64 {
+        self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
+    }
+
+    /// Stages what the dataflow has made, takes note of confirmed transactions, and orders those that are due.
+    /// `owed` says whether a shard has something to write without any output.
+    pub fn commit(
+        &mut self,
+        owed: impl Fn(u32) -> bool,
+        mut prepare: impl FnMut(u32, &mut ShardProgress, Vec<(Origin, O)>) -> Result<Prepared>,
+    ) -> Result<()> {
+        let frontier = self.frontier();
+        for (epoch, made) in self.inbox.borrow_mut().drain(..) {
+            let shard = self.shards.get_mut(&made.origin.shard).context("a record came back to another worker")?;
+            shard.stage(epoch, made);
+        }
+        for (&number, shard) in &mut self.shards {
+            shard.confirm()?;
+            shard.commit(frontier, owed(number), |progress, outputs| prepare(number, progress, outputs))?;
+        }
+        Ok(())
+    }
+
+    /// Whether every shard has committed everything up to its end. Never without ends.
+    pub fn drained(&self) -> bool {
+        let Some(ends) = &self.ends else { return false };
+        self.shards.iter().all(|(number, shard)| {
+            shard.quiet() && ends.get(number).is_none_or(|end| shard.progress.position >= *end)
+        })
+    }
+
+    /// Whether nothing waits to be committed at the present frontier.
+    pub fn quiet(&self) -> bool {
+        self.inbox.borrow().is_empty() && self.shards.values().all(Shard::quiet)
+    }
+
+    /// From now on the role ends when these positions are reached.
+    pub fn end_at(&mut self, ends: BTreeMap<u32, u64>) {
+        self.ends = Some(ends);
+    }
+}
+
+/// The end of a role's dataflow: brings what was made back to the worker of its shard.
+pub fn sink<'scope, O: ExchangeData>(made: Stream<'scope, u64, Vec<Made<O>>>, inbox: &Inbox<Made<O>>, probe: &ProbeHandle<u64>) {
+    collect(made, |made| u64::from(made.origin.shard), inbox).probe_with(probe);
+}
+
+/// Collects a stream, routed, in an inbox of each worker.
+pub fn collect<'scope, R: ExchangeData>(
+    stream: Stream<'scope, u64, Vec<R>>,
+    route: impl Fn(&R) -> u64 + 'static,
+    inbox: &Inbox<R>,
+) -> Stream<'scope, u64, Vec<()>> {
+    let inbox = Rc::clone(inbox);
+    stream.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Exchange::new(route), "Collect", move |_, _| {
+        // The output stays empty; it is there for the probe.
+        move |input, _output| {
+            input.for_each(|capability, data| {
+                let epoch = *capability.least().expect("a record comes at an epoch");
+                inbox.borrow_mut().extend(data.drain(..).map(|record| (epoch, record)));
+            });
+        }
+    })
+}

@@ -1,0 +1,404 @@
+//! The role `generate`: combinations in, samples out, and withdrawals (protocol.md, "generate").
+//!
+//! ```text
+//! combinations ► live? ► fetch texts ► ask questions ► one holder per question ► ask answers ► live? ► samples, provenance
+//! extractions ─► live documents ─┬─► antijoin ► withdrawals
+//! provenance ────────────────────┘
+//! ```
+
+mod answers;
+mod fetch;
+mod questions;
+mod withdrawals;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use synthllm_log::{Append, LogName};
+use synthllm_operators::ask::{Mailbox, ask};
+use synthllm_operators::codec;
+use synthllm_operators::id::Id;
+use synthllm_operators::journal::Hit;
+use synthllm_operators::live::{Live, judge};
+use synthllm_operators::record::{Combination, Origin, Provenance, Reference, Role, Sample};
+use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Input};
+use timely::dataflow::{InputHandleVec, ProbeHandle};
+use timely::worker::Worker;
+
+use self::answers::{Answers, Holding};
+use self::questions::{Posted, Questions};
+use self::withdrawals::Withdrawals;
+use super::clock::{Barrier, Clock};
+use super::dead_letter::Burial;
+use super::desk::Desk;
+use super::flow::{self, Flow, Inbox};
+use super::inquiry::{Call, Replied, Spent};
+use super::shard::{self, Made, Prepared, What};
+use super::{Context, Phase};
+use crate::events::{Counter, Outcome};
+
+/// A combination on its way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Work {
+    origin: Origin,
+    combination: Combination,
+    /// Whether all references judged so far are live.
+    live: bool,
+    hits: Vec<Hit>,
+}
+
+/// A question on its way to an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Candidate {
+    origin: Origin,
+    /// The number of the question among those of its combination.
+    ordinal: u32,
+    sample_id: Id,
+    question: Id,
+    sample: Box<Sample>,
+    references: Vec<Reference>,
+    live: bool,
+    hits: Vec<Hit>,
+    spent: Spent,
+}
+
+/// What became of a combination, or of one of its questions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Decision {
+    /// The model was asked for questions.
+    Asked(Spent),
+    /// A reference has changed or gone, before or while the sample was made.
+    NotLive { held: Option<(Id, Id)>, spent: Spent },
+    /// The model calls the document not suitable for questions.
+    Unsuitable,
+    /// Another sample asks the same.
+    Duplicate,
+    /// It could not be used.
+    Buried { burial: Burial, spent: Spent },
+    /// A sample.
+    Sampled(Box<Candidate>),
+}
+
+/// The role on this worker.
+pub struct Generate {
+    flow: Flow<Work, Decision>,
+    holdings: InputHandleVec<u64, Holding>,
+    questions: Desk<questions::Call, questions::Reply>,
+    answers: Desk<Call, Replied>,
+    withdrawals: Withdrawals,
+    live: Rc<RefCell<Live>>,
+    clock: Clock,
+    done: Barrier,
+    after_graph: bool,
+}
+
+impl Generate {
+    /// Starts the role: fences, reads where it stands, builds the dataflow, loads provenance and live documents, opens the
+    /// gate. With `after_graph`, its input ends when graph, in this process, has drained.
+    pub fn start(worker: &mut Worker, context: &Arc<Context>, after_graph: bool) -> Result<Self> {
+        let (_, count) = context.partitions;
+        let (shards, _) = shard::open(worker, context, Role::Generate, count, Some(LogName::JournalGenerate))?;
+        let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
+        let ends = if after_graph { None } else { context.ends(LogName::Combinations, &numbers)? };
+
+        let mut input = InputHandleVec::new();
+        let mut holdings = InputHandleVec::new();
+        let (asked, answered) = (Mailbox::default(), Mailbox::default());
+        let live = Rc::new(RefCell::new(Live::default()));
+        let (inbox, probe) = (Inbox::default(), ProbeHandle::new());
+        let mut withdrawals = Withdrawals::new(context);
+        worker.dataflow_named("generate", |scope| {
+            let combinations = scope.input_from(&mut input);
+            let holdings = scope.input_from(&mut holdings);
+            let nothing = Vec::<()>::new();
+            let no_notes = timely::dataflow::operators::vec::ToStream::to_stream(nothing, scope);
+
+            let first = judge(combinations, &live, |work: &Work| work.reference(0)).map(Work::judged);
+            let judged = judge(first, &live, |work: &Work| work.reference(1)).map(Work::judged);
+            let shard_of = |work: &Work| u64::from(work.origin.shard);
+            let posted = ask(judged, no_notes, "Questions", shard_of, |()| 0, Questions::new(context), &asked);
+            let (candidates, ended) = posted.ok_err(Posted::candidate);
+
+            let by_question = |candidate: &Candidate| candidate.question.0 as u64;
+            let by_holding = |holding: &Holding| holding.question.0 as u64;
+            let answers = Answers::new(context);
+            let posted = ask(candidates, holdings, "Answers", by_question, by_holding, answers, &answered);
+            let (finished, dropped) = posted.ok_err(Posted::candidate);
+
+            let first = judge(finished, &live, |it: &Candidate| it.reference(0)).map(Candidate::judged);
+            let judged = judge(first, &live, |it: &Candidate| it.reference(1)).map(Candidate::judged);
+            let sampled = judged.map(Candidate::decided);
+            flow::sink(sampled.concat(ended).concat(dropped), &inbox, &probe);
+            withdrawals.build(scope, &probe);
+        });
+
+        let mut flow = Flow::open(context, Role::Generate, LogName::Combinations, shards, input, ends)?;
+        (flow.inbox, flow.probe) = (inbox, probe);
+        let mut role = Generate {
+            flow,
+            holdings,
+            questions: questions::desk(context, asked),
+            answers: context.model_desk(answered),
+            withdrawals,
+            live,
+            clock: Clock::new(),
+            done: Barrier::new(worker),
+            after_graph,
+        };
+        let loaded = role.load(worker, context)?;
+        context.counters.gate_open(Role::Generate, numbers.len(), loaded);
+        Ok(role)
+    }
+
+    /// Provenance and the live documents, to the end, everywhere, before anything is judged or withdrawn.
+    fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
+        let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
+        let holdings = self.withdrawals.load(context, &mine, &mut self.live.borrow_mut())?;
+        let loaded = holdings.len() as u64;
+        for holding in holdings {
+            self.holdings.send(holding);
+        }
+        let gate = self.clock.tick();
+        self.advance_to(gate);
+        while self.flow.frontier() < gate {
+            context.step(worker)?;
+        }
+        crate::fault::point("state loaded");
+        Ok(loaded)
+    }
+
+    fn advance_to(&mut self, now: u64) {
+        self.flow.advance_to(now);
+        self.withdrawals.advance_to(now);
+        if *self.holdings.time() < now {
+            self.holdings.advance_to(now);
+        }
+    }
+
+    /// One turn: reads, carries calls and replies, commits. `graph_done` says that graph, in this process, has drained.
+    pub fn turn(&mut self, context: &Context, graph_done: bool) -> Result<Phase> {
+        let now = self.clock.tick();
+        self.advance_to(now);
+        let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
+        if !context.stopping() {
+            moved += self.flow.read(now, &context.counters, incoming)?;
+        }
+        moved += self.questions.turn() + self.answers.turn();
+        self.commit(context)?;
+        self.find_the_end(context, graph_done)?;
+        context.status.in_flight(Role::Generate, self.flow.in_flight());
+        Ok(if self.done.passed() {
+            Phase::Done
+        } else if moved == 0 && self.flow.quiet() {
+            Phase::Quiet
+        } else {
+            Phase::Busy
+        })
+    }
+
+    fn commit(&mut self, context: &Context) -> Result<()> {
+        let Generate { flow, withdrawals, holdings, .. } = self;
+        withdrawals.settle(flow.frontier());
+        let owed = withdrawals.owed_shards();
+        flow.commit(
+            |shard| owed.contains(&shard),
+            |number, _, outputs| {
+                let mut batch = Batch::new(context, number);
+                batch.add_all(outputs);
+                for withdrawn in withdrawals.take(number) {
+                    batch.withdraw(&withdrawn);
+                }
+                for (sample, provenance) in &batch.written {
+                    withdrawals.cite(*sample, number, provenance);
+                }
+                for holding in batch.released.drain(..) {
+                    holdings.send(holding);
+                }
+                Ok(batch.prepared())
+            },
+        )
+    }
+
+    /// The input ends when graph has ended; the role ends when it has read it and owes no withdrawal.
+    fn find_the_end(&mut self, context: &Context, graph_done: bool) -> Result<()> {
+        if context.drain && self.after_graph && graph_done {
+            let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
+            self.flow.end_at(context.ends_now(LogName::Combinations, &mine)?);
+            self.withdrawals.end_now(context)?;
+            self.after_graph = false;
+        }
+        if self.flow.drained() && self.withdrawals.drained(self.flow.frontier()) {
+            self.done.arrive();
+        }
+        Ok(())
+    }
+}
+
+fn incoming(shard: &mut shard::Shard<Decision>, origin: Origin, record: synthllm_log::Record) -> Result<Work> {
+    let place = || format!("can't read combinations/{} at offset {}", origin.shard, origin.offset);
+    let combination: Combination = codec::decode(record.value.as_deref().unwrap_or_default()).with_context(place)?;
+    let hits = shard.hits_for(origin.offset, &combination.id.to_string());
+    Ok(Work { origin, combination, live: true, hits })
+}
+
+impl Work {
+    /// A reference to be judged, unless one was found stale already.
+    fn reference(&self, index: usize) -> Option<&Reference> {
+        self.combination.references.get(index).filter(|_| self.live)
+    }
+
+    fn judged((mut work, live): (Work, bool)) -> Work {
+        work.live &= live;
+        work
+    }
+}
+
+impl Candidate {
+    fn reference(&self, index: usize) -> Option<&Reference> {
+        self.references.get(index).filter(|_| self.live)
+    }
+
+    fn judged((mut candidate, live): (Candidate, bool)) -> Candidate {
+        candidate.live &= live;
+        candidate
+    }
+
+    fn decided(self) -> Made<Decision> {
+        let origin = self.origin;
+        let decision = if self.live {
+            Decision::Sampled(Box::new(self))
+        } else {
+            Decision::NotLive { held: Some((self.question, self.sample_id)), spent: self.spent }
+        };
+        Made { origin, what: What::Output(decision) }
+    }
+}
+
+/// One transaction of a shard.
+struct Batch<'c> {
+    context: &'c Context,
+    number: u32,
+    records: Vec<Append>,
+    written: Vec<(Id, Provenance)>,
+    released: Vec<Holding>,
+    outcomes: [u64; 4],
+    counters: BTreeMap<Counter, u64>,
+}
+
+impl<'c> Batch<'c> {
+    fn new(context: &'c Context, number: u32) -> Self {
+        Batch {
+            context,
+            number,
+            records: Vec::new(),
+            written: Vec::new(),
+            released: Vec::new(),
+            outcomes: [0; 4],
+            counters: BTreeMap::new(),
+        }
+    }
+
+    /// Every input record has exactly one outcome, however many questions it had.
+    fn add_all(&mut self, outputs: Vec<(Origin, Decision)>) {
+        let mut by_origin: BTreeMap<u64, Vec<Decision>> = BTreeMap::new();
+        for (origin, decision) in outputs {
+            by_origin.entry(origin.offset).or_default().push(decision);
+        }
+        for (offset, mut decisions) in by_origin {
+            decisions.sort_by_key(|decision| if let Decision::Sampled(it) = decision { it.ordinal } else { 0 });
+            let origin = Origin { shard: self.number, offset };
+            let outcomes: Vec<Outcome> = decisions.into_iter().map(|decision| self.add(origin, decision)).collect();
+            self.outcomes[one_outcome(&outcomes) as usize] += 1;
+        }
+    }
+
+    fn add(&mut self, origin: Origin, decision: Decision) -> Outcome {
+        match decision {
+            Decision::Asked(spent) => {
+                self.spend(&spent);
+                Outcome::Skipped
+            }
+            Decision::Unsuitable => self.skip(Counter::Unsuitable),
+            Decision::Duplicate => self.skip(Counter::Duplicates),
+            Decision::NotLive { held, spent } => {
+                self.spend(&spent);
+                self.released.extend(held.map(|(question, sample)| Holding { question, sample, holds: false }));
+                self.skip(Counter::NotLive)
+            }
+            Decision::Buried { burial, spent } => {
+                self.spend(&spent);
+                let reason = &burial.reason;
+                self.context.counters.dead_letter(Role::Generate, &burial.stage, self.number, origin.offset, reason);
+                self.records.push(burial.record(Role::Generate, LogName::Combinations, origin));
+                Outcome::DeadLettered
+            }
+            Decision::Sampled(candidate) => {
+                self.write(*candidate);
+                Outcome::Written
+            }
+        }
+    }
+
+    fn skip(&mut self, counter: Counter) -> Outcome {
+        self.count(counter, 1);
+        Outcome::Skipped
+    }
+
+    fn write(&mut self, candidate: Candidate) {
+        let Candidate { sample_id, question, sample, references, spent, .. } = candidate;
+        self.spend(&spent);
+        self.count(Counter::Samples, 1);
+        let documents = references.into_iter().map(|reference| (reference.document, reference.version)).collect();
+        let provenance = Provenance { documents, question };
+        let json = serde_json::to_vec(&sample).expect("a sample holds text, finite numbers and maps with text keys");
+        self.push(LogName::Samples, sample_id, Some(json));
+        self.push(LogName::Provenance, sample_id, Some(codec::encode(&provenance)));
+        self.written.push((sample_id, provenance));
+    }
+
+    fn withdraw(&mut self, holding: &Holding) {
+        self.push(LogName::Samples, holding.sample, None);
+        self.push(LogName::Provenance, holding.sample, None);
+        self.released.push(holding.clone());
+        self.count(Counter::Withdrawn, 1);
+    }
+
+    /// Samples and provenance lie in the partition of the shard that writes them.
+    fn push(&mut self, log: LogName, sample: Id, value: Option<Vec<u8>>) {
+        let key = Some(sample.to_string().into_bytes());
+        self.records.push(Append { log, partition: Some(self.number), key, value });
+    }
+
+    fn spend(&mut self, spent: &Spent) {
+        self.count(Counter::Calls, u64::from(spent.usage.calls));
+        self.count(Counter::PromptTokens, spent.usage.prompt_tokens);
+        self.count(Counter::CompletionTokens, spent.usage.completion_tokens);
+        self.count(Counter::CostMicros, (spent.cost * 1e6).round() as u64);
+    }
+
+    fn count(&mut self, counter: Counter, more: u64) {
+        *self.counters.entry(counter).or_default() += more;
+    }
+
+    fn prepared(self) -> Prepared {
+        let records = self.records;
+        Prepared {
+            texts: Vec::new(),
+            outputs: Box::new(move |_| records),
+            outcomes: self.outcomes,
+            counters: self.counters.into_iter().collect(),
+        }
+    }
+}
+
+/// Written if anything was; else a dead letter if anything was; else skipped.
+fn one_outcome(outcomes: &[Outcome]) -> Outcome {
+    let any = |wanted| outcomes.contains(&wanted).then_some(wanted);
+    any(Outcome::Written).or(any(Outcome::DeadLettered)).unwrap_or(Outcome::Skipped)
+}

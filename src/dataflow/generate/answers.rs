@@ -1,0 +1,245 @@
+//! Asks for the answers: one holder per question, on the worker that the question's hash names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use synthllm_llm::{CallError, Prompt, Prompts, Task, TaskSettings};
+use synthllm_operators::ask::{Case, Stage, Turn};
+use synthllm_operators::holders::{Claim, Holders};
+use synthllm_operators::id::Id;
+use synthllm_operators::normal::fold;
+use synthllm_operators::record::Answer;
+
+use super::super::Context;
+use super::super::dead_letter::Burial;
+use super::super::inquiry::{Call, Inquiry, Replied, Step};
+use super::super::shard::{Made, What};
+use super::questions::Posted;
+use super::{Candidate, Decision};
+
+/// A committed sample holds its question, or holds it no more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Holding {
+    pub question: Id,
+    pub sample: Id,
+    pub holds: bool,
+}
+
+/// The stage.
+pub(super) struct Answers {
+    holders: Holders,
+    open: HashMap<Case, Asked>,
+    prompts: Arc<Prompts>,
+    settings: Arc<TaskSettings>,
+    attempts: u32,
+    candidates: u32,
+}
+
+struct Asked {
+    candidate: Candidate,
+    inquiries: Vec<Inquiry>,
+    answers: Vec<Option<Result<String, Failure>>>,
+}
+
+/// Why there is no answer, and the raw one, if the model gave one.
+struct Failure {
+    reason: String,
+    answer: Option<String>,
+}
+
+type Output<'t> = &'t mut Turn<Call, Posted>;
+
+impl Stage for Answers {
+    type Item = Candidate;
+    type Note = Holding;
+    type Call = Call;
+    type Reply = Replied;
+    type Output = Posted;
+
+    fn open(&mut self, case: Case, candidate: Candidate, turn: Output<'_>) {
+        let claim = self.holders.claim(candidate.question, case);
+        self.open.insert(case, Asked { candidate, inquiries: Vec::new(), answers: Vec::new() });
+        match claim {
+            Claim::Held => self.begin(case, turn),
+            Claim::Waits => (),
+            Claim::Duplicate => self.drop_duplicate(case, turn),
+        }
+    }
+
+    fn reply(&mut self, case: Case, reply: Replied, turn: Output<'_>) {
+        let Some(asked) = self.open.get_mut(&case) else { return };
+        let Some(index) = asked.inquiries.iter().position(|inquiry| *inquiry.key() == reply.key) else { return };
+        match reply.outcome {
+            Ok(answer) => {
+                let what = What::Answered(reply.key, answer.clone());
+                turn.give(case, Posted::Made(Made { origin: asked.candidate.origin, what }));
+                self.answered(case, index, &answer, turn);
+            }
+            Err(CallError::Cancelled) => (),
+            Err(error) => {
+                asked.answers[index] = Some(Err(Failure { reason: error.to_string(), answer: None }));
+                self.conclude(case, turn);
+            }
+        }
+    }
+
+    fn note(&mut self, holding: Holding) {
+        if holding.holds {
+            self.holders.committed(holding.question, holding.sample);
+        } else {
+            self.holders.released(holding.question, holding.sample);
+        }
+    }
+}
+
+impl Answers {
+    pub fn new(context: &Context) -> Self {
+        Answers {
+            holders: Holders::default(),
+            open: HashMap::new(),
+            prompts: Arc::clone(&context.generate_prompts),
+            settings: context.settings(Task::Answer),
+            attempts: 1 + context.config.llm.answer.repairs,
+            candidates: context.config.generate.answers,
+        }
+    }
+
+    /// The question is this case's: its candidate answers are asked for.
+    fn begin(&mut self, case: Case, turn: Output<'_>) {
+        let Some(asked) = self.open.get_mut(&case) else { return };
+        let candidate = &asked.candidate;
+        for number in 0..self.candidates {
+            let mut request = self.prompts.answer(&candidate.sample.question);
+            if number > 0 {
+                request.seed = Some(u64::from(number));
+            }
+            let (subject, hits) = (&candidate.sample.provenance.combination, candidate.hits.clone());
+            let settings = Arc::clone(&self.settings);
+            let inquiry = Inquiry::new(candidate.origin, subject, request, settings, self.attempts, hits);
+            asked.inquiries.push(inquiry.of_candidate(candidate.ordinal, number));
+            asked.answers.push(None);
+        }
+        for index in 0..self.candidates as usize {
+            self.ask(case, index, turn);
+        }
+        if self.candidates == 0 {
+            self.conclude(case, turn);
+        }
+    }
+
+    fn ask(&mut self, case: Case, index: usize, turn: Output<'_>) {
+        let Some(asked) = self.open.get(&case) else { return };
+        match asked.inquiries[index].step() {
+            Step::Known(answer) => self.answered(case, index, &answer, turn),
+            Step::Ask(call) => turn.ask(case, call),
+        }
+    }
+
+    fn answered(&mut self, case: Case, index: usize, answer: &Answer, turn: Output<'_>) {
+        let Some(asked) = self.open.get_mut(&case) else { return };
+        let inquiry = &mut asked.inquiries[index];
+        inquiry.spent.add(answer);
+        match read(answer) {
+            Ok(text) => asked.answers[index] = Some(Ok(text)),
+            Err(problem) => {
+                if inquiry.repair(&self.prompts, &answer.text, problem) {
+                    return self.ask(case, index, turn);
+                }
+                let failure = Failure { reason: problem.to_owned(), answer: Some(answer.text.clone()) };
+                asked.answers[index] = Some(Err(failure));
+            }
+        }
+        self.conclude(case, turn);
+    }
+
+    /// When all candidates have their outcome: a sample, if one of them is an answer; else the next that waits takes over.
+    fn conclude(&mut self, case: Case, turn: Output<'_>) {
+        if self.open.get(&case).is_none_or(|asked| asked.answers.iter().any(Option::is_none)) {
+            return;
+        }
+        let Some(mut asked) = self.open.remove(&case) else { return };
+        asked.account();
+        let (answers, failures): (Vec<_>, Vec<_>) = asked.answers.drain(..).flatten().partition(Result::is_ok);
+        let answers: Vec<String> = answers.into_iter().flatten().collect();
+        let question = asked.candidate.question;
+        if answers.is_empty() && self.candidates > 0 {
+            let failure = failures.into_iter().find_map(Result::err);
+            bury(case, asked, failure, turn);
+            if let Some(next) = self.holders.failed(question) {
+                self.begin(next, turn);
+            }
+            return;
+        }
+        for duplicate in self.holders.answered(question, asked.candidate.sample_id) {
+            self.drop_duplicate(duplicate, turn);
+        }
+        asked.elect(answers, self.prompts.version(Prompt::Answer));
+        turn.give(case, Posted::Candidate(Box::new(asked.candidate)));
+        turn.close(case);
+    }
+
+    fn drop_duplicate(&mut self, case: Case, turn: Output<'_>) {
+        if let Some(asked) = self.open.remove(&case) {
+            let what = What::Output(Decision::Duplicate);
+            turn.give(case, Posted::Made(Made { origin: asked.candidate.origin, what }));
+            turn.close(case);
+        }
+    }
+}
+
+impl Asked {
+    /// What the answers have cost goes to the sample, beside its share of the question's cost.
+    fn account(&mut self) {
+        let Candidate { spent, sample, .. } = &mut self.candidate;
+        for inquiry in &self.inquiries {
+            spent.usage += inquiry.spent.usage;
+            spent.cost += inquiry.spent.cost;
+            sample.usage += inquiry.spent.usage;
+            sample.cost += inquiry.spent.cost;
+            if inquiry.spent.usage.calls > 0 {
+                sample.provenance.models.insert(Task::Answer.name().to_owned(), inquiry.spent.model.clone());
+            }
+        }
+    }
+
+    /// The most frequent of the answers, the earliest of equals; with several, their agreement is a score.
+    fn elect(&mut self, answers: Vec<String>, version: &str) {
+        let mut votes: BTreeMap<String, usize> = BTreeMap::new();
+        for answer in &answers {
+            *votes.entry(fold(answer)).or_default() += 1;
+        }
+        let most = votes.values().copied().max().unwrap_or(0);
+        let sample = &mut self.candidate.sample;
+        if answers.len() > 1 {
+            sample.scores.insert("agreement".to_owned(), most as f64 / answers.len() as f64);
+        }
+        if !answers.is_empty() {
+            sample.provenance.prompts.insert(Task::Answer.name().to_owned(), version.to_owned());
+        }
+        sample.answer = answers.into_iter().find(|answer| votes[&fold(answer)] == most);
+    }
+}
+
+/// A truncated or empty answer is never a sample.
+fn read(answer: &Answer) -> Result<String, &'static str> {
+    let text = answer.text.trim();
+    if answer.truncated {
+        return Err("the answer was cut off at the limit of tokens; answer more briefly");
+    }
+    if text.is_empty() { Err("the answer is empty") } else { Ok(text.to_owned()) }
+}
+
+fn bury(case: Case, asked: Asked, failure: Option<Failure>, turn: Output<'_>) {
+    let Candidate { origin, sample, spent, .. } = asked.candidate;
+    let (reason, answer) = failure.map_or((String::new(), None), |failure| (failure.reason, failure.answer));
+    let burial = Burial {
+        stage: Task::Answer.name().to_owned(),
+        key: Some(sample.id.clone()),
+        reason,
+        payload: serde_json::to_vec(&sample).unwrap_or_default(),
+        answer,
+    };
+    turn.give(case, Posted::Made(Made { origin, what: What::Output(Decision::Buried { burial, spent }) }));
+    turn.close(case);
+}

@@ -1,0 +1,232 @@
+//! What generate reads of `extractions` and `provenance`, and the withdrawals that it owes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use differential_dataflow::input::InputSession;
+use synthllm_log::{LogName, Reader, Record, read_to_end};
+use synthllm_operators::codec;
+use synthllm_operators::id::{DocumentId, Id};
+use synthllm_operators::live::{Incarnation, Live};
+use synthllm_operators::provenance::{Citation, Withdraw, withdrawals};
+use synthllm_operators::record::{Extraction, Provenance, Role};
+use timely::dataflow::{ProbeHandle, Scope};
+
+use super::super::Context;
+use super::super::flow::{self, Inbox};
+use super::answers::Holding;
+use crate::config;
+
+/// A change of the citations that are owed: citation with its document, epoch, difference.
+type OwedUpdate = ((DocumentId, Citation), u64, isize);
+
+/// A sample of which dead citations are known.
+struct Owed {
+    shard: u32,
+    question: Id,
+    citations: Vec<(DocumentId, Citation)>,
+    count: isize,
+    withdrawn: bool,
+}
+
+/// The antijoin of provenance and live documents, fed by the logs, read at the frontier.
+pub(super) struct Withdrawals {
+    withdraw: Withdraw,
+    citations: InputSession<u64, (DocumentId, Citation), isize>,
+    documents: InputSession<u64, (DocumentId, Incarnation), isize>,
+    inbox: Inbox<OwedUpdate>,
+    owed: HashMap<Id, Owed>,
+    reader: Option<Box<dyn Reader>>,
+    positions: BTreeMap<u32, u64>,
+    ends: Option<BTreeMap<u32, u64>>,
+    /// The epoch of the last record that was read.
+    last_read: u64,
+}
+
+impl Withdrawals {
+    pub fn new(context: &Context) -> Self {
+        Withdrawals {
+            withdraw: match context.config.generate.withdraw {
+                config::Withdraw::Deleted => Withdraw::Deleted,
+                config::Withdraw::DeletedOrChanged => Withdraw::DeletedOrChanged,
+            },
+            citations: InputSession::new(),
+            documents: InputSession::new(),
+            inbox: Inbox::default(),
+            owed: HashMap::new(),
+            reader: None,
+            positions: BTreeMap::new(),
+            ends: None,
+            last_read: 0,
+        }
+    }
+
+    /// The dataflow's part: consolidated, and brought to the worker of the sample's shard.
+    pub fn build(&mut self, scope: Scope<'_, u64>, probe: &ProbeHandle<u64>) {
+        let citations = self.citations.to_collection(scope);
+        let documents = self.documents.to_collection(scope);
+        let owed = withdrawals(citations, documents, self.withdraw);
+        let by_shard = |update: &OwedUpdate| u64::from(update.0.1.shard);
+        use timely::dataflow::operators::Probe;
+        flow::collect(owed.inner, by_shard, &self.inbox).probe_with(probe);
+    }
+
+    /// Reads this worker's partitions of both logs to the end, and returns who holds which question.
+    pub fn load(&mut self, context: &Context, mine: &[u32], live: &mut Live) -> Result<Vec<Holding>> {
+        let mut holdings = Vec::new();
+        let mut failed = None;
+        let from = starts(context, LogName::Provenance, mine)?;
+        let mut samples: HashMap<Vec<u8>, (u32, Vec<u8>)> = HashMap::new();
+        read_to_end(
+            &context.log,
+            LogName::Provenance,
+            &from,
+            |record| {
+                let key = record.key.unwrap_or_default();
+                match record.value {
+                    Some(value) => samples.insert(key, (record.partition, value)),
+                    None => samples.remove(&key),
+                };
+            },
+            |_, _| (),
+        )?;
+        for (key, (shard, value)) in samples {
+            let text = String::from_utf8_lossy(&key).into_owned();
+            let sample: Id = text.parse().with_context(|| format!("can't read the key {text:?} of provenance/{shard}"))?;
+            let provenance: Provenance =
+                codec::decode(&value).with_context(|| format!("can't read provenance/{shard} of sample {sample}"))?;
+            holdings.push(Holding { question: provenance.question, sample, holds: true });
+            self.cite(sample, shard, &provenance);
+        }
+        let from = starts(context, LogName::Extractions, mine)?;
+        let ends = read_to_end(
+            &context.log,
+            LogName::Extractions,
+            &from,
+            |record| {
+                if let Err(error) = self.apply(&record, live) {
+                    failed.get_or_insert(error);
+                }
+            },
+            |read, total| context.status.loading(Role::Generate, read, total),
+        )?;
+        failed.map_or(Ok(()), Err)?;
+        for &(partition, position) in &ends {
+            live.read_to(partition, position);
+        }
+        self.reader = if ends.is_empty() { None } else { Some(context.log.reader(LogName::Extractions, &ends)?) };
+        self.positions = ends.into_iter().collect();
+        Ok(holdings)
+    }
+
+    /// Reads on in `extractions`, in the epoch `now`. Returns how many records.
+    pub fn read(&mut self, now: u64, live: &mut Live) -> Result<usize> {
+        let Some(reader) = self.reader.as_mut() else { return Ok(0) };
+        let batch = reader.poll(1_000, Duration::ZERO).context("can't read on in extractions")?;
+        if !batch.records.is_empty() {
+            self.last_read = now;
+        }
+        for record in &batch.records {
+            self.apply(record, live)?;
+        }
+        for (partition, position) in batch.positions {
+            self.positions.insert(partition, position);
+            live.read_to(partition, position);
+        }
+        Ok(batch.records.len())
+    }
+
+    fn apply(&mut self, record: &Record, live: &mut Live) -> Result<()> {
+        let document = DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
+        let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
+        let extraction: Option<Extraction> =
+            record.value.as_deref().map(codec::decode).transpose().with_context(place)?;
+        let (before, now) = live.apply(document, extraction.as_ref());
+        if before != now {
+            before.into_iter().for_each(|incarnation| self.documents.update((document, incarnation), -1));
+            now.into_iter().for_each(|incarnation| self.documents.update((document, incarnation), 1));
+        }
+        Ok(())
+    }
+
+    pub fn advance_to(&mut self, now: u64) {
+        if *self.citations.time() < now {
+            self.citations.advance_to(now);
+            self.citations.flush();
+            self.documents.advance_to(now);
+            self.documents.flush();
+        }
+    }
+
+    /// A sample was written.
+    pub fn cite(&mut self, sample: Id, shard: u32, provenance: &Provenance) {
+        for citation in Citation::all(sample, shard, provenance) {
+            self.citations.update(citation, 1);
+        }
+    }
+
+    /// Takes over the changes of all epochs before the frontier; later ones may still be cancelled.
+    pub fn settle(&mut self, frontier: u64) {
+        let mut inbox = self.inbox.borrow_mut();
+        let (passed, open) = inbox.drain(..).partition::<Vec<_>, _>(|(_, (_, epoch, _))| *epoch < frontier);
+        inbox.extend(open);
+        drop(inbox);
+        for (_, (citation, _, difference)) in passed {
+            let Citation { sample, shard, question, .. } = citation.1;
+            let owed = self.owed.entry(sample).or_insert_with(|| Owed {
+                shard,
+                question,
+                citations: citation.1.siblings(citation.0),
+                count: 0,
+                withdrawn: false,
+            });
+            owed.count += difference;
+            if owed.count == 0 {
+                self.owed.remove(&sample);
+            }
+        }
+    }
+
+    /// The shards that owe a withdrawal.
+    pub fn owed_shards(&self) -> BTreeSet<u32> {
+        self.owed.values().filter(|owed| owed.due()).map(|owed| owed.shard).collect()
+    }
+
+    /// The samples that a shard withdraws now, in order; their citations go.
+    pub fn take(&mut self, shard: u32) -> Vec<Holding> {
+        let mut taken = Vec::new();
+        for (&sample, owed) in self.owed.iter_mut().filter(|(_, owed)| owed.shard == shard && owed.due()) {
+            owed.withdrawn = true;
+            taken.push(Holding { question: owed.question, sample, holds: false });
+            for citation in std::mem::take(&mut owed.citations) {
+                self.citations.update(citation, -1);
+            }
+        }
+        taken.sort_by_key(|holding| holding.sample);
+        taken
+    }
+
+    /// From now on `extractions` ends where it ends now.
+    pub fn end_now(&mut self, context: &Context) -> Result<()> {
+        let mine: Vec<u32> = self.positions.keys().copied().collect();
+        self.ends = Some(context.ends_now(LogName::Extractions, &mine)?);
+        Ok(())
+    }
+
+    /// Whether `extractions` is read to its end and no withdrawal is owed.
+    pub fn drained(&self, frontier: u64) -> bool {
+        let read = self.ends.as_ref().is_none_or(|ends| ends.iter().all(|(partition, end)| self.positions[partition] >= *end));
+        read && frontier > self.last_read && !self.owed.values().any(Owed::due)
+    }
+}
+
+impl Owed {
+    fn due(&self) -> bool {
+        self.count > 0 && !self.withdrawn
+    }
+}
+
+fn starts(context: &Context, log: LogName, mine: &[u32]) -> Result<Vec<(u32, u64)>> {
+    mine.iter().map(|&partition| Ok((partition, context.log.start(log, partition)?))).collect()
+}

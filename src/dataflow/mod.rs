@@ -1,0 +1,246 @@
+//! The three roles as timely dataflows, one file each, and what they share.
+//!
+//! A worker turns round its roles: each reads what its window has room for, carries calls and replies, and commits what the
+//! frontier has passed. Nothing durable knows a worker: shard `s` lies on worker `s mod workers`.
+
+pub mod clock;
+pub mod commit;
+pub mod dead_letter;
+pub mod desk;
+pub mod extract;
+pub mod flow;
+pub mod generate;
+pub mod graph;
+pub mod inquiry;
+pub mod shard;
+pub mod status;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use synthllm_llm::{CallError, Pool, Priority, Prompts, Task, TaskSettings};
+use synthllm_log::{Log, LogName};
+use synthllm_operators::ask::Mailbox;
+use synthllm_operators::record::Role;
+use timely::worker::Worker;
+
+use crate::config::Config;
+use crate::events::Counters;
+use clock::Barrier;
+use desk::{Desk, Reply};
+use inquiry::{Call, Replied};
+
+/// How long a worker sleeps at most when it has nothing to do; replies and confirmations wake it.
+pub const PARK: Duration = Duration::from_millis(5);
+
+/// What the roles of one process share.
+pub struct Context {
+    /// The configuration.
+    pub config: Config,
+    /// The logs.
+    pub log: Arc<dyn Log>,
+    /// The language model.
+    pub pool: Arc<Pool>,
+    /// The prompts of extract, with its token budget.
+    pub extract_prompts: Arc<Prompts>,
+    /// The prompts of generate, with its token budget.
+    pub generate_prompts: Arc<Prompts>,
+    /// N and P.
+    pub partitions: (u32, u32),
+    /// Whether to end when everything that was there at the start is done.
+    pub drain: bool,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// What the status line shows.
+    pub status: status::Board,
+    /// Set by a signal: no new permits, commit, and end.
+    pub stop: Arc<AtomicBool>,
+    /// Why the run has failed.
+    pub failure: Mutex<Option<anyhow::Error>>,
+}
+
+/// What a role did in a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Something moved.
+    Busy,
+    /// Nothing moved, and nothing waits to be committed.
+    Quiet,
+    /// The role has drained on all workers.
+    Done,
+}
+
+impl Context {
+    /// Whether no new work may begin.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The run can't go on. The first reason counts.
+    pub fn fail(&self, error: anyhow::Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run has failed, here or on another worker of this process.
+    pub fn failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Steps the worker once; an error when the run has failed elsewhere.
+    pub fn step(&self, worker: &mut Worker) -> Result<()> {
+        anyhow::ensure!(!self.failed(), "another worker has failed");
+        worker.step_or_park(Some(PARK));
+        Ok(())
+    }
+
+    /// With `--drain`, the ends of these partitions as they stand now.
+    pub fn ends(&self, log: LogName, partitions: &[u32]) -> Result<Option<BTreeMap<u32, u64>>> {
+        if !self.drain {
+            return Ok(None);
+        }
+        self.ends_now(log, partitions).map(Some)
+    }
+
+    /// The ends of these partitions as they stand now.
+    pub fn ends_now(&self, log: LogName, partitions: &[u32]) -> Result<BTreeMap<u32, u64>> {
+        partitions.iter().map(|&partition| Ok((partition, self.log.end(log, partition)?))).collect()
+    }
+
+    /// The settings of a task, as its calls are made and hashed.
+    pub fn settings(&self, task: Task) -> Arc<TaskSettings> {
+        Arc::new(self.pool.settings(task).cloned().unwrap_or_else(|| self.config.llm.of(task).settings.clone()))
+    }
+
+    /// A desk whose calls are all for the model.
+    pub fn model_desk(self: &Arc<Self>, mailbox: Mailbox<Call, Replied>) -> Desk<Call, Replied> {
+        let context = Arc::clone(self);
+        Desk::new(mailbox, move |call, reply| context.ask_model(call, reply))
+    }
+
+    /// Asks the model. An error that every call would share fails the run.
+    pub fn ask_model<R: From<Replied> + Send + 'static>(self: &Arc<Self>, call: Call, reply: Reply<R>) {
+        if self.stopping() {
+            return;
+        }
+        let context = Arc::clone(self);
+        let Call { key, origin, request } = call;
+        self.pool.submit(Priority::of(request.task), &request, move |outcome| match outcome {
+            Err(error) if error.is_fatal() => context.fail(error.into()),
+            Err(CallError::Cancelled) => (),
+            outcome => {
+                let outcome = outcome.map(|completion| inquiry::answer(origin, completion));
+                reply.give(Replied { key, outcome }.into());
+            }
+        });
+    }
+}
+
+/// The shards of this worker, of `count`.
+pub fn shards_of(worker: &Worker, count: u32) -> Vec<u32> {
+    (0..count).filter(|shard| *shard as usize % worker.peers() == worker.index()).collect()
+}
+
+/// The first offsets of all partitions of a log.
+pub fn from_start(log: &Arc<dyn Log>, name: LogName) -> Result<Vec<(u32, u64)>> {
+    (0..log.partitions(name)?).map(|partition| Ok((partition, log.start(name, partition)?))).collect()
+}
+
+/// The first offsets of this worker's share of the partitions of a log.
+pub fn from_start_of_mine(worker: &Worker, log: &Arc<dyn Log>, name: LogName) -> Result<Vec<(u32, u64)>> {
+    let mine = shards_of(worker, log.partitions(name)?);
+    mine.into_iter().map(|partition| Ok((partition, log.start(name, partition)?))).collect()
+}
+
+/// Runs the roles on one worker until drained, stopped or failed. A failure ends all workers of the process at once.
+pub fn work(worker: &mut Worker, context: &Arc<Context>, roles: &[Role]) {
+    if let Err(error) = turn_until_done(worker, context, roles) {
+        context.fail(error);
+    }
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+/// The roles that have been started.
+#[derive(Default)]
+struct Roles {
+    extract: Option<extract::Extract>,
+    graph: Option<graph::Graph>,
+    generate: Option<generate::Generate>,
+}
+
+fn turn_until_done(worker: &mut Worker, context: &Arc<Context>, roles: &[Role]) -> Result<()> {
+    let has = |role| roles.contains(&role);
+    let mut running = Roles::default();
+    if has(Role::Extract) {
+        running.extract = Some(extract::Extract::start(worker, context).context("extract can't start")?);
+        if context.drain {
+            running.turn_until(worker, context, |running| running.extract.is_none())?;
+        }
+    }
+    // Also after a stop: all workers must build the same dataflows in the same order.
+    if has(Role::Graph) {
+        running.graph = Some(graph::Graph::start(worker, context).context("graph can't start")?);
+    }
+    if has(Role::Generate) {
+        let after_graph = running.graph.is_some();
+        running.generate = Some(generate::Generate::start(worker, context, after_graph).context("generate can't start")?);
+    }
+    running.turn_until(worker, context, Roles::all_done)
+}
+
+impl Roles {
+    fn all_done(&self) -> bool {
+        self.extract.is_none() && self.graph.is_none() && self.generate.is_none()
+    }
+
+    /// Turns until `done`, or until a stop has been carried out on all workers.
+    fn turn_until(&mut self, worker: &mut Worker, context: &Arc<Context>, done: impl Fn(&Self) -> bool) -> Result<()> {
+        let mut stopped = Barrier::new(worker);
+        let mut quiet_turns = 0;
+        while !done(self) && !stopped.passed() {
+            let phase = self.turn(context)?;
+            let stepped = if phase == Phase::Busy { worker.step() } else { worker.step_or_park(Some(PARK)) };
+            anyhow::ensure!(!context.failed(), "another worker has failed");
+            quiet_turns = if phase == Phase::Busy || stepped { 0 } else { quiet_turns + 1 };
+            if context.stopping() && quiet_turns > 3 {
+                stopped.arrive();
+            }
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, context: &Arc<Context>) -> Result<Phase> {
+        let mut phase = Phase::Quiet;
+        let mut note = |turned: Phase| {
+            if turned == Phase::Busy {
+                phase = Phase::Busy;
+            }
+            turned == Phase::Done
+        };
+        if let Some(extract) = &mut self.extract
+            && note(extract.turn(context)?)
+        {
+            self.extract = None;
+            context.counters.drained(Role::Extract);
+        }
+        if let Some(graph) = &mut self.graph
+            && note(graph.turn(context)?)
+        {
+            self.graph = None;
+            context.counters.drained(Role::Graph);
+        }
+        let graph_done = self.graph.is_none();
+        if let Some(generate) = &mut self.generate
+            && note(generate.turn(context, graph_done)?)
+        {
+            self.generate = None;
+            context.counters.drained(Role::Generate);
+        }
+        Ok(phase)
+    }
+}

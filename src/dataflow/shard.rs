@@ -1,0 +1,302 @@
+//! A shard of a role: what it has read, what is staged for its next commit, and where it stands.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use synthllm_log::{Append, LogName, read_to_end};
+use synthllm_operators::codec;
+use synthllm_operators::journal::{Hit, Hits, LowMark};
+use synthllm_operators::record::{Answer, JournalKey, Origin, Progress, ProgressKey, Role, ShardProgress};
+use timely::worker::Worker;
+
+use super::Context;
+use super::clock::Barrier;
+use super::commit::{Books, Committer, Outputs, Transaction};
+use crate::events::{Counter, Counters, Outcome};
+use crate::fault;
+
+/// What comes back to a record's shard for the commit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Made<O> {
+    /// The record from which it was made.
+    pub origin: Origin,
+    /// What was made.
+    pub what: What<O>,
+}
+
+/// The two things that a shard commits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum What<O> {
+    /// An answer of the model, to be journaled at once.
+    Answered(JournalKey, Answer),
+    /// An output, to be written when the frontier has passed its epoch.
+    Output(O),
+}
+
+/// What a role makes of the outputs of a snapshot.
+pub struct Prepared {
+    /// See [`Transaction::texts`].
+    pub texts: Vec<Append>,
+    /// See [`Transaction::outputs`].
+    pub outputs: Outputs,
+    /// Input records by outcome: written, skipped, superseded, dead-lettered.
+    pub outcomes: [u64; 4],
+    /// Further counts.
+    pub counters: Vec<(Counter, u64)>,
+}
+
+/// How far a shard had read when it closed an epoch.
+struct Binding {
+    epoch: u64,
+    position: u64,
+    records: usize,
+    bytes: usize,
+}
+
+/// A shard of a role on this worker.
+pub struct Shard<O> {
+    /// Its number, which is its input partition.
+    pub number: u32,
+    /// Where it stands, as of the last order.
+    pub progress: ShardProgress,
+    /// The answers of earlier runs.
+    pub hits: Hits,
+    low_mark: LowMark,
+    bindings: VecDeque<Binding>,
+    staged: BTreeMap<u64, Vec<(Origin, O)>>,
+    answers: Vec<(u64, JournalKey, Answer)>,
+    committer: Committer,
+    role: Role,
+    counters: Arc<Counters>,
+}
+
+impl<O> Shard<O> {
+    /// Everything up to `position` has been read in `epoch`.
+    pub fn has_read(&mut self, epoch: u64, position: u64, records: usize, bytes: usize) {
+        match self.bindings.back_mut() {
+            Some(last) if last.epoch == epoch => {
+                last.position = position;
+                last.records += records;
+                last.bytes += bytes;
+            }
+            _ => self.bindings.push_back(Binding { epoch, position, records, bytes }),
+        }
+    }
+
+    /// The answers of earlier runs about a subject; from now on they are kept for the record at `origin`.
+    pub fn hits_for(&mut self, origin: u64, subject: &str) -> Vec<Hit> {
+        let hits = self.hits.about(subject);
+        for hit in &hits {
+            self.low_mark.needs(origin, hit.offset);
+        }
+        hits
+    }
+
+    /// Something was made of a record that was read in `epoch`.
+    pub fn stage(&mut self, epoch: u64, made: Made<O>) {
+        match made.what {
+            What::Answered(key, answer) => self.answers.push((epoch, key, answer)),
+            What::Output(output) => self.staged.entry(epoch).or_default().push((made.origin, output)),
+        }
+    }
+
+    /// Records and bytes that were read and are not committed.
+    pub fn in_flight(&self) -> (usize, usize) {
+        self.bindings.iter().fold((0, 0), |sum, binding| (sum.0 + binding.records, sum.1 + binding.bytes))
+    }
+
+    /// Whether nothing is staged and no transaction is under way.
+    pub fn quiet(&self) -> bool {
+        self.committer.idle() && self.staged.is_empty() && self.answers.is_empty()
+    }
+
+    /// Takes note of a confirmed transaction. Returns whether there was one.
+    pub fn confirm(&mut self) -> Result<bool> {
+        let Some(confirmed) = self.committer.confirmed()? else { return Ok(false) };
+        for (origin, offset) in confirmed.answers {
+            self.low_mark.needs(origin, offset);
+        }
+        self.low_mark.confirmed(confirmed.progress.position);
+        self.progress.low_mark = confirmed.progress.low_mark;
+        self.hits.forget_below(self.progress.low_mark);
+        Ok(true)
+    }
+
+    /// Orders a transaction from one snapshot of the frontier, if it is time for one and there is something to commit:
+    /// `prepare` makes its records from the outputs of all epochs before `frontier`. `owed` says that `prepare` has
+    /// something to write even without outputs. Returns whether one was ordered.
+    pub fn commit(
+        &mut self,
+        frontier: u64,
+        owed: bool,
+        prepare: impl FnOnce(&mut ShardProgress, Vec<(Origin, O)>) -> Result<Prepared>,
+    ) -> Result<bool> {
+        let position = self.position_before(frontier);
+        let due = owed || position > self.progress.position || self.has_unwritten_answers();
+        if !due || !self.committer.ready() {
+            return Ok(false);
+        }
+        let later = self.staged.split_off(&frontier);
+        let outputs = std::mem::replace(&mut self.staged, later).into_values().flatten().collect();
+        self.bindings.retain(|binding| binding.epoch >= frontier);
+        self.progress.position = position;
+        let prepared = prepare(&mut self.progress, outputs)?;
+        self.count(&prepared);
+        let transaction = self.transaction(frontier, prepared.texts, prepared.outputs);
+        self.hits.forget_below(transaction.lowest_open.unwrap_or(transaction.journal_end));
+        self.committer.order(transaction)?;
+        Ok(true)
+    }
+
+    /// The answers of epochs before the frontier have their outputs in the same transaction and need no journal.
+    fn transaction(&mut self, frontier: u64, texts: Vec<Append>, outputs: Outputs) -> Transaction {
+        let answers = std::mem::take(&mut self.answers);
+        let open = answers.into_iter().filter(|(epoch, ..)| *epoch >= frontier);
+        Transaction {
+            texts,
+            outputs,
+            answers: open.map(|(_, key, answer)| (key, answer)).collect(),
+            progress: self.progress.clone(),
+            lowest_open: self.low_mark.lowest_open(self.progress.position),
+            journal_end: self.low_mark.end(),
+        }
+    }
+
+    fn count(&mut self, prepared: &Prepared) {
+        let sums = self.progress.outcomes.iter_mut().zip(prepared.outcomes);
+        for ((sum, more), outcome) in sums.zip(Outcome::ALL) {
+            *sum += more;
+            // Dead letters are counted with their log line, when they are made.
+            if outcome != Outcome::DeadLettered {
+                self.counters.outcome(self.role, outcome, more);
+            }
+        }
+        for &(counter, more) in prepared.counters.iter().filter(|(_, more)| *more > 0) {
+            *self.progress.counters.entry(counter.name().to_owned()).or_default() += more;
+            self.counters.add(self.role, counter, more);
+        }
+    }
+
+    fn position_before(&self, frontier: u64) -> u64 {
+        let closed = self.bindings.iter().take_while(|binding| binding.epoch < frontier);
+        closed.last().map_or(self.progress.position, |binding| binding.position.max(self.progress.position))
+    }
+
+    fn has_unwritten_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+/// Becomes the owner of this worker's shards of a role, and reads where they stand: the start of protocol.md up to the gate,
+/// without the role's own state logs. All shards of the role are fenced on all workers before anything is read.
+pub fn open<O>(
+    worker: &mut Worker,
+    context: &Context,
+    role: Role,
+    count: u32,
+    journal: Option<LogName>,
+) -> Result<(Vec<Shard<O>>, Vec<(ProgressKey, Progress)>)> {
+    let mut writers = Vec::new();
+    for number in super::shards_of(worker, count) {
+        let owner = format!("{}.{}.{number}", context.config.app, role.name());
+        writers.push((number, context.log.writer(&owner).with_context(|| format!("can't become the writer {owner}"))?));
+    }
+    Barrier::new(worker).wait(worker, context)?;
+    fault::point("fenced");
+    let all = read_progress(context)?;
+    let mut shards = Vec::new();
+    for (number, writer) in writers {
+        let progress = progress_of(&all, role, number, context.partitions)?;
+        let (hits, low_mark) = read_journal(context, journal, number, &progress)?;
+        let books = Books { key: (role, number), journal };
+        let committer = Committer::start(
+            context.log.clone(),
+            writer,
+            books,
+            context.config.run.commit_interval,
+            std::thread::current(),
+        );
+        shards.push(Shard {
+            number,
+            progress,
+            hits,
+            low_mark,
+            bindings: VecDeque::new(),
+            staged: BTreeMap::new(),
+            answers: Vec::new(),
+            committer,
+            role,
+            counters: Arc::clone(&context.counters),
+        });
+    }
+    Ok((shards, all))
+}
+
+/// Everything in `progress`, the last value of each key.
+pub fn read_progress(context: &Context) -> Result<Vec<(ProgressKey, Progress)>> {
+    let mut latest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    let from = super::from_start(&context.log, LogName::Progress)?;
+    read_to_end(
+        &context.log,
+        LogName::Progress,
+        &from,
+        |record| {
+            if let (Some(key), Some(value)) = (record.key, record.value) {
+                latest.insert(key, value);
+            }
+        },
+        |_, _| (),
+    )?;
+    let mut all = Vec::with_capacity(latest.len());
+    for (key, value) in latest {
+        let text = String::from_utf8_lossy(&key).into_owned();
+        let progress = codec::decode(&value).with_context(|| format!("can't read progress of {text}"))?;
+        all.push((text.parse().with_context(|| format!("unknown key {text:?} in progress"))?, progress));
+    }
+    Ok(all)
+}
+
+fn progress_of(all: &[(ProgressKey, Progress)], role: Role, number: u32, partitions: (u32, u32)) -> Result<ShardProgress> {
+    let found = all.iter().find(|(key, _)| *key == ProgressKey::Shard(role, number));
+    let Some((_, Progress::Shard(progress))) = found else {
+        return Ok(ShardProgress { partitions, ..ShardProgress::default() });
+    };
+    anyhow::ensure!(
+        progress.partitions == partitions,
+        "{}/{number} was written with N = {} and P = {}, the logs now have N = {} and P = {}; \
+         the numbers of partitions are fixed at creation: restore them, or begin with another `app` and `log.prefix`",
+        role.name(),
+        progress.partitions.0,
+        progress.partitions.1,
+        partitions.0,
+        partitions.1,
+    );
+    Ok(progress.clone())
+}
+
+fn read_journal(
+    context: &Context,
+    journal: Option<LogName>,
+    number: u32,
+    progress: &ShardProgress,
+) -> Result<(Hits, LowMark)> {
+    let Some(journal) = journal else { return Ok((Hits::default(), LowMark::default())) };
+    let from = progress.low_mark.max(context.log.start(journal, number)?);
+    let mut found = Vec::new();
+    let ends = read_to_end(&context.log, journal, &[(number, from)], |record| found.push(record), |_, _| ())?;
+    let mut low_mark = LowMark::new(ends.first().map_or(from, |end| end.1));
+    let mut hits = Hits::default();
+    for record in found {
+        let (Some(key), Some(value)) = (&record.key, &record.value) else { continue };
+        let place = || format!("can't read {}/{number} at offset {}", journal.name(), record.offset);
+        let key: JournalKey = codec::decode(key).with_context(place)?;
+        let answer: Answer = codec::decode(value).with_context(place)?;
+        if answer.origin.offset >= progress.position {
+            low_mark.needs(answer.origin.offset, record.offset);
+        }
+        hits.insert(Hit { key, offset: record.offset, answer });
+    }
+    Ok((hits, low_mark))
+}
