@@ -10,6 +10,8 @@
 //! - [`Log::end`] is the high watermark, open transactions included; a reader whose position has reached an end asked
 //!   earlier has seen everything committed below it.
 
+pub mod factory;
+pub mod kafka;
 pub mod partition;
 pub mod sqlite;
 
@@ -132,6 +134,17 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// A record to be fetched: its place, and the key that must stand there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pointer {
+    /// The partition.
+    pub partition: u32,
+    /// The offset in it.
+    pub offset: u64,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
 /// What a read by pointer found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fetched {
@@ -236,7 +249,7 @@ pub trait Log: Send + Sync {
     /// Reads committed records of `(partition, from)` of a log.
     fn reader(&self, log: LogName, from: &[(u32, u64)]) -> Result<Box<dyn Reader>>;
 
-    /// The first offset that still exists (or the end, when there is none).
+    /// The first offset that was not trimmed away.
     fn start(&self, log: LogName, partition: u32) -> Result<u64>;
 
     /// The high watermark, records of open transactions included.
@@ -244,6 +257,11 @@ pub trait Log: Send + Sync {
 
     /// Reads the one record at a pointer, checked by offset and key.
     fn fetch(&self, log: LogName, partition: u32, offset: u64, key: &[u8]) -> Result<Fetched>;
+
+    /// As [`Log::fetch`] for many pointers, in their order; records of one partition are read in one sweep.
+    fn fetch_many(&self, log: LogName, pointers: &[Pointer]) -> Result<Vec<Fetched>> {
+        pointers.iter().map(|each| self.fetch(log, each.partition, each.offset, &each.key)).collect()
+    }
 
     /// Removes the records below an offset. Only the writer of the partition may call it.
     fn trim(&self, log: LogName, partition: u32, below: u64) -> Result<()>;
