@@ -1,45 +1,15 @@
 //! The law of `upsert` and `index`: after any history the index equals the recount of the live documents.
 
+mod harness;
 mod reference;
 
+use harness::{SHARDS, history};
 use proptest::prelude::*;
 use reference::{Live, counts, entry, id, live};
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::index::Index;
-use synthllm_operators::record::Pointer;
 use synthllm_operators::stats::stats;
-use synthllm_operators::upsert::{Content, Entry, Upserted};
-
-const SHARDS: u32 = 3;
-
-/// Documents with few ids and few concepts, so that everything collides; a document's partition follows from its id.
-fn history() -> impl Strategy<Value = Vec<Entry>> {
-    let names = |prefix: &'static str, most| {
-        prop::collection::btree_set(0..9u8, 0..most)
-            .prop_map(move |set| set.iter().map(|name| format!("{prefix}{name}")).collect())
-    };
-    let content = prop::option::weighted(0.75, (names("t", 4), names("k", 8), any::<bool>()));
-    prop::collection::vec((0..12u8, content), 0..60).prop_map(|changes| {
-        let mut offsets = [0; SHARDS as usize];
-        changes
-            .into_iter()
-            .map(|(document, content)| {
-                let partition = u32::from(document) % SHARDS;
-                let offset = offsets[partition as usize];
-                offsets[partition as usize] += 1;
-                let here = Pointer { partition, offset };
-                let content = content.map(|(topics, key_concepts, text): (Vec<String>, Vec<String>, bool)| Content {
-                    version: here,
-                    text: text.then_some(here),
-                    topics,
-                    key_concepts,
-                    capped: false,
-                });
-                Entry { document: format!("d{document}"), partition, offset, content }
-            })
-            .collect()
-    })
-}
+use synthllm_operators::upsert::{Entry, Upserted};
 
 fn load(history: &[Entry]) -> Index {
     let mut index = Index::new(SHARDS);
@@ -66,7 +36,7 @@ fn assert_equals_recount(index: &Index, live: &Live) {
 
 proptest! {
     #[test]
-    fn after_any_history_the_index_equals_the_recount(history in history(), settle_at in 0..60usize) {
+    fn after_any_history_the_index_equals_the_recount(history in history(60), settle_at in 0..60usize) {
         let mut index = Index::new(SHARDS);
         for (turn, entry) in history.iter().enumerate() {
             index.upsert(entry);
@@ -83,7 +53,7 @@ proptest! {
     }
 
     #[test]
-    fn reading_offsets_again_changes_nothing(history in history()) {
+    fn reading_offsets_again_changes_nothing(history in history(60)) {
         let mut index = load(&history);
         let digest = index.digest();
         for entry in &history {
@@ -94,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn the_digest_tells_the_live_documents_whatever_their_history(history in history()) {
+    fn the_digest_tells_the_live_documents_whatever_their_history(history in history(60)) {
         let full = load(&history).digest();
         let live = live(&history);
         let short: Vec<Entry> = history.iter().filter(|entry| live.get(&entry.document).is_some_and(|(place, _)| place.offset == entry.offset)).cloned().collect();
@@ -108,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn the_reports_of_changed_weights_add_up_to_the_weights(history in history(), batch in 1..20usize) {
+    fn the_reports_of_changed_weights_add_up_to_the_weights(history in history(60), batch in 1..20usize) {
         let mut index = Index::new(SHARDS);
         let mut told = std::collections::BTreeMap::new();
         for entries in history.chunks(batch) {

@@ -1,21 +1,22 @@
 //! The law of the walk: every step has the exact probability of the specification, whatever path it takes through the code.
 
+mod harness;
 mod reference;
 
 use std::collections::BTreeMap;
 
+use harness::{Epoch, run, starts};
 use reference::{Live, concept, entry, id, live, topic, walks};
 use synthllm_operators::graph::{Found, Outcome};
 use synthllm_operators::id::Kind;
 use synthllm_operators::record::Node;
-use synthllm_operators::schedule::Quota;
-use synthllm_operators::settle::draw_all;
 use synthllm_operators::upsert::Entry;
 use synthllm_operators::walk::Settings;
 
-/// Walks from every node of the kind `settings.starts`; only those that were issued have a path.
-fn paths(entries: &[Entry], settings: Settings, starts: u32) -> Vec<Outcome> {
-    draw_all(entries.to_vec(), settings, Quota { epochs: starts, starts_per_document: 0.0 }, None)
+/// Walks from one node, on two workers.
+fn paths(entries: &[Entry], start: &Node, settings: Settings, count: u64) -> Vec<Outcome> {
+    let epoch = Epoch { entries: entries.to_vec(), starts: starts([start], count) };
+    run(2, &[epoch], settings).outcomes.remove(&0).expect("every start has an outcome")
 }
 
 fn settings(starts: Kind, rejections: u32) -> Settings {
@@ -59,10 +60,10 @@ fn assert_law(live: &Live, start: &Node, outcomes: &[Outcome]) {
 }
 
 /// Both ways of a step must have the law: by rejection, and by exact weights from the first try on.
-fn assert_law_both_ways(entries: &[Entry], start: &Node, starts: u32) {
+fn assert_law_both_ways(entries: &[Entry], start: &Node, count: u64) {
     let live = live(entries);
     for rejections in [32, 0, 1] {
-        assert_law(&live, start, &paths(entries, settings(start.kind, rejections), starts));
+        assert_law(&live, start, &paths(entries, start, settings(start.kind, rejections), count));
     }
 }
 
@@ -116,7 +117,7 @@ fn a_topic_without_key_concepts_ends_the_walk() {
 fn with_too_few_key_concepts_a_start_is_stuck() {
     let entries = [entry("d0", 0, 0, &["t"], &["a", "b"]), entry("d1", 1, 0, &["t"], &["b"])];
     let settings = Settings { min_key_concepts: 3, ..settings(Kind::Topic, 32) };
-    let outcomes = paths(&entries, settings, 10);
+    let outcomes = paths(&entries, &topic("t"), settings, 10);
     assert_eq!(outcomes.len(), 10);
     assert!(outcomes.iter().all(|outcome| outcome.result == Found::Stuck));
 }
@@ -140,6 +141,6 @@ fn a_larger_graph_keeps_the_law() {
         })
         .collect();
     let live = live(&entries);
-    assert_law(&live, &topic("t0"), &paths(&entries, settings(Kind::Topic, 32), 60_000));
-    assert_law(&live, &concept("k3"), &paths(&entries, settings(Kind::KeyConcept, 32), 20_000));
+    assert_law(&live, &topic("t0"), &paths(&entries, &topic("t0"), settings(Kind::Topic, 32), 60_000));
+    assert_law(&live, &concept("k3"), &paths(&entries, &concept("k3"), settings(Kind::KeyConcept, 32), 40_000));
 }
