@@ -86,11 +86,13 @@ pub enum Counter {
     NotLive,
     /// Transactions.
     Commits,
+    /// Settlements that ended before all their draws were made.
+    SettlementsAbandoned,
 }
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 22] = [
+    pub const ALL: [Counter; 23] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -113,6 +115,7 @@ impl Counter {
         Counter::Unsuitable,
         Counter::NotLive,
         Counter::Commits,
+        Counter::SettlementsAbandoned,
     ];
 
     /// The name in `progress`, tables and JSON.
@@ -140,6 +143,7 @@ impl Counter {
             Counter::Unsuitable => "unsuitable",
             Counter::NotLive => "not_live",
             Counter::Commits => "commits",
+            Counter::SettlementsAbandoned => "settlements_abandoned",
         }
     }
 
@@ -255,6 +259,12 @@ impl Counters {
         self.add(role, Counter::Retries, 1);
     }
 
+    /// A settlement can't be resumed: its cut can't be seen any more, or the settings have changed.
+    pub fn settlement_abandoned(&self, number: u64) {
+        warn!(number, "the settlement can't go on as it began (compaction or changed settings), a new one begins");
+        self.add(Role::Graph, Counter::SettlementsAbandoned, 1);
+    }
+
     /// Samples were withdrawn because their documents went.
     pub fn withdrawn(&self, samples: u64) {
         info!(samples, "withdrawn, because a document they stand on is gone");
@@ -268,13 +278,28 @@ impl Counters {
     }
 }
 
-/// The lines of `ingest`.
+/// The lines of `ingest`, which counts what it reports itself.
 pub mod ingest {
     use tracing::warn;
 
-    /// A line that is no document, by file and line number.
+    /// A line that is no document.
     pub fn bad_line(file: &str, line: u64, reason: &str) {
-        warn!(file, line, reason, "not a document");
+        warn!("{file}:{line}: not a document: {reason}");
+    }
+
+    /// Lines that are no documents either, beyond those reported.
+    pub fn more_bad_lines(file: &str, count: u64) {
+        warn!("{file}: {count} more lines are no documents");
+    }
+}
+
+/// The lines of `delete`.
+pub mod delete {
+    use tracing::warn;
+
+    /// An id that no live document has.
+    pub fn unknown_document(id: &str) {
+        warn!("no document has the id {id:?}; its tombstone is written all the same");
     }
 }
 

@@ -79,6 +79,7 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         extract_prompts: prompts(config, config.extract.max_prompt_tokens)?,
         generate_prompts: prompts(config, config.generate.max_prompt_tokens)?,
         drain: options.drain,
+        generates: options.roles.contains(&Role::Generate),
         counters: Arc::new(Counters::default()),
         status: Board::default(),
         stop,

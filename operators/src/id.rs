@@ -111,6 +111,11 @@ pub fn question(text: &str) -> Id {
     Id(xxh3_128(crate::normal::fold(text).as_bytes()))
 }
 
+/// A digest of bytes, for what must be recognised again after a restart.
+pub fn digest(bytes: &[u8]) -> u128 {
+    xxh3_128(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

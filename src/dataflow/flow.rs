@@ -2,12 +2,12 @@
 //! passed its epoch. The same for every role that moves offsets.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_log::{LogName, Reader, Record};
+use synthllm_log::{Batch, LogName, Reader, Record};
 use synthllm_operators::record::{Origin, Role, ShardProgress};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
@@ -23,6 +23,9 @@ use crate::events::Counters;
 /// What a sink has received and the loop has not yet taken: epoch and record.
 pub type Inbox<O> = Rc<RefCell<Vec<(u64, O)>>>;
 
+/// Records are read in batches of at most so many.
+const MOST_AT_ONCE: usize = 1_000;
+
 /// A role's records on their way.
 pub struct Flow<I: ExchangeData + Clone, O> {
     /// The shards of this worker, by number.
@@ -35,6 +38,11 @@ pub struct Flow<I: ExchangeData + Clone, O> {
     input: InputHandleVec<u64, I>,
     reader: Option<Box<dyn Reader>>,
     ends: Option<BTreeMap<u32, u64>>,
+    /// Where reading is held up, and what was read beyond.
+    hold: Option<BTreeMap<u32, u64>>,
+    beyond: VecDeque<Record>,
+    /// How far the reader has come, where reading is held up.
+    reached: BTreeMap<u32, u64>,
     window: (usize, usize),
 }
 
@@ -60,6 +68,9 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
             input,
             reader,
             ends,
+            hold: None,
+            beyond: VecDeque::new(),
+            reached: BTreeMap::new(),
         })
     }
 
@@ -72,8 +83,7 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
     ) -> Result<usize> {
         self.advance_to(now);
         let room = self.room();
-        let Some(reader) = self.reader.as_mut().filter(|_| room > 0) else { return Ok(0) };
-        let batch = reader.poll(room.min(1_000), Duration::ZERO).context("can't read on")?;
+        let batch = self.poll(room.min(MOST_AT_ONCE))?;
         let count = batch.records.len();
         for record in batch.records {
             let Some(shard) = self.shards.get_mut(&record.partition) else { continue };
@@ -89,6 +99,31 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         }
         counters.read(self.role, count as u64);
         Ok(count)
+    }
+
+    /// The next records in front of the hold, and the positions, which never lie beyond it.
+    fn poll(&mut self, most: usize) -> Result<Batch> {
+        let Some(reader) = self.reader.as_mut().filter(|_| most > 0) else { return Ok(Batch::default()) };
+        let mut batch = if self.beyond.len() < MOST_AT_ONCE {
+            reader.poll(most, Duration::ZERO).context("can't read on")?
+        } else {
+            Batch::default()
+        };
+        if let Some(hold) = &self.hold {
+            self.reached.extend(batch.positions.drain(..));
+            self.beyond.extend(batch.records.drain(..));
+            let held = |partition: u32| hold.get(&partition).copied().unwrap_or(u64::MAX);
+            let (front, beyond): (Vec<_>, _) = self.beyond.drain(..).partition(|record| record.offset < held(record.partition));
+            (batch.records, self.beyond) = (front, VecDeque::from(beyond));
+            let reached = self.reached.iter();
+            batch.positions = reached.map(|(&partition, &position)| (partition, position.min(held(partition)))).collect();
+        }
+        Ok(batch)
+    }
+
+    /// Reads on only up to these positions, until told otherwise. What was read beyond waits.
+    pub fn hold_at(&mut self, hold: BTreeMap<u32, u64>) {
+        self.hold = Some(hold);
     }
 
     /// Closes all epochs before `now`, reading nothing.

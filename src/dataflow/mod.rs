@@ -52,6 +52,8 @@ pub struct Context {
     pub partitions: (u32, u32),
     /// Whether to end when everything that was there at the start is done.
     pub drain: bool,
+    /// Whether this process also runs generate, whose pace graph then keeps.
+    pub generates: bool,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// What the status line shows.
@@ -108,6 +110,12 @@ impl Context {
     /// The ends of these partitions as they stand now.
     pub fn ends_now(&self, log: LogName, partitions: &[u32]) -> Result<BTreeMap<u32, u64>> {
         partitions.iter().map(|&partition| Ok((partition, self.log.end(log, partition)?))).collect()
+    }
+
+    /// How many more combinations may be issued while `waiting` have no outcome. A graph that drains without generate has none
+    /// to wait for.
+    pub fn room_for_combinations(&self, waiting: u64) -> u64 {
+        if self.drain && !self.generates { u64::MAX } else { self.config.graph.max_waiting.saturating_sub(waiting) }
     }
 
     /// The settings of a task, as its calls are made and hashed.

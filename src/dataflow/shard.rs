@@ -107,6 +107,11 @@ impl<O> Shard<O> {
         self.bindings.iter().fold((0, 0), |sum, binding| (sum.0 + binding.records, sum.1 + binding.bytes))
     }
 
+    /// Whether no transaction is under way.
+    pub fn idle(&self) -> bool {
+        self.committer.idle()
+    }
+
     /// Whether nothing is staged and no transaction is under way.
     pub fn quiet(&self) -> bool {
         self.committer.idle() && self.staged.is_empty() && self.answers.is_empty()
@@ -197,7 +202,7 @@ pub fn open<O>(
     role: Role,
     count: u32,
     journal: Option<LogName>,
-) -> Result<(Vec<Shard<O>>, Vec<(ProgressKey, Progress)>)> {
+) -> Result<(Vec<Shard<O>>, Standing)> {
     let mut writers = Vec::new();
     for number in super::shards_of(worker, count) {
         let owner = format!("{}.{}.{number}", context.config.app, role.name());
@@ -205,10 +210,10 @@ pub fn open<O>(
     }
     Barrier::new(worker).wait(worker, context)?;
     fault::point("fenced");
-    let all = read_progress(context)?;
+    let standing = read_progress(context)?;
     let mut shards = Vec::new();
     for (number, writer) in writers {
-        let progress = progress_of(&all, role, number, context.partitions)?;
+        let progress = progress_of(&standing.progress, role, number, context.partitions)?;
         let (hits, low_mark) = read_journal(context, journal, number, &progress)?;
         let books = Books { key: (role, number), journal };
         let committer = Committer::start(
@@ -231,14 +236,22 @@ pub fn open<O>(
             counters: Arc::clone(&context.counters),
         });
     }
-    Ok((shards, all))
+    Ok((shards, standing))
 }
 
-/// Everything in `progress`, the last value of each key.
-pub fn read_progress(context: &Context) -> Result<Vec<(ProgressKey, Progress)>> {
+/// Everything in `progress`, the last value of each key, and where reading goes on.
+pub struct Standing {
+    /// The values.
+    pub progress: Vec<(ProgressKey, Progress)>,
+    /// The next offset of each partition.
+    pub positions: Vec<(u32, u64)>,
+}
+
+/// Reads `progress` to its end.
+pub fn read_progress(context: &Context) -> Result<Standing> {
     let mut latest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     let from = super::from_start(&context.log, LogName::Progress)?;
-    read_to_end(
+    let positions = read_to_end(
         &context.log,
         LogName::Progress,
         &from,
@@ -249,13 +262,15 @@ pub fn read_progress(context: &Context) -> Result<Vec<(ProgressKey, Progress)>> 
         },
         |_, _| (),
     )?;
-    let mut all = Vec::with_capacity(latest.len());
-    for (key, value) in latest {
-        let text = String::from_utf8_lossy(&key).into_owned();
-        let progress = codec::decode(&value).with_context(|| format!("can't read progress of {text}"))?;
-        all.push((text.parse().with_context(|| format!("unknown key {text:?} in progress"))?, progress));
-    }
-    Ok(all)
+    let progress = latest.iter().map(|(key, value)| progress_record(key, value)).collect::<Result<_>>()?;
+    Ok(Standing { progress, positions })
+}
+
+/// A record of `progress`.
+pub fn progress_record(key: &[u8], value: &[u8]) -> Result<(ProgressKey, Progress)> {
+    let key = String::from_utf8_lossy(key);
+    let progress = codec::decode(value).with_context(|| format!("can't read progress of {key}"))?;
+    Ok((key.parse().with_context(|| format!("unknown key {key:?} in progress"))?, progress))
 }
 
 fn progress_of(all: &[(ProgressKey, Progress)], role: Role, number: u32, partitions: (u32, u32)) -> Result<ShardProgress> {

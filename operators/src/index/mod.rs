@@ -146,6 +146,12 @@ impl Index {
         ))
     }
 
+    /// The offset in `extractions` of a document's record; `None` when it is not live.
+    pub fn offset_of(&self, partition: u32, document: &str) -> Option<u64> {
+        let shard = self.shard(partition);
+        shard.documents.find(document).map(|row| shard.documents.record(row).offset)
+    }
+
     /// Whether any live document has a topic (`sampling.start = auto` starts from key concepts when none has).
     pub fn has_topics(&self) -> bool {
         self.concepts.rows().any(|row| self.concepts.kind(row) == Kind::Topic)

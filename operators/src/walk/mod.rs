@@ -18,7 +18,7 @@ mod stream;
 pub use plan::{Part, Walker};
 pub use stream::walk;
 
-pub(crate) use stream::owner_of;
+pub use stream::owner_of;
 
 use serde::{Deserialize, Serialize};
 

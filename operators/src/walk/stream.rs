@@ -20,7 +20,7 @@ use crate::index::{Index, Weights};
 type Round = Product<u64, u32>;
 
 /// The shard that owns a concept.
-pub(crate) fn owner_of(concept: ConceptId, shards: u32) -> u64 {
+pub fn owner_of(concept: ConceptId, shards: u32) -> u64 {
     concept.0 % u64::from(shards)
 }
 
