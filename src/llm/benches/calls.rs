@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use synthllm_llm::{Pool, Priority, Request, Task, TaskSettings};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
@@ -29,6 +29,17 @@ fn main() {
     println!("calls per CPU-second, {IN_FLIGHT} in flight: bare loop {bare:.0}, pool {pool:.0}, ratio {:.2}", pool / bare);
     drop(server.stdin.take());
     let _ = server.wait();
+    println!("share of the ideal with 1 s latency and 256 in flight: {:.3}", share_of_ideal(&request));
+}
+
+/// The shortest possible time of eight rounds of slow calls, over the time they took.
+fn share_of_ideal(request: &Request) -> f64 {
+    let (rounds, in_flight, latency) = (8, 256, Duration::from_secs(1));
+    let server = ScriptedServer::start(Options { latency, ..Options::default() });
+    let settings = TaskSettings { max_in_flight: in_flight, ..TaskSettings::new(&server.endpoint(), "scripted") };
+    let started = Instant::now();
+    pool_loop(rounds * in_flight, &settings, request);
+    (latency * rounds as u32).as_secs_f64() / started.elapsed().as_secs_f64()
 }
 
 fn serve() {
@@ -81,10 +92,11 @@ fn pool_loop(calls: usize, settings: &TaskSettings, request: &Request) {
             let _ = sender.send(outcome);
         });
     };
-    (0..IN_FLIGHT.min(calls)).for_each(|_| submit());
+    let in_flight = settings.max_in_flight;
+    (0..in_flight.min(calls)).for_each(|_| submit());
     for answered in 1..=calls {
         replies.recv().expect("each call has a reply").expect("the server answers");
-        if answered + IN_FLIGHT <= calls {
+        if answered + in_flight <= calls {
             submit();
         }
     }
