@@ -104,15 +104,18 @@ impl Pool {
         Status { endpoints: self.endpoints.iter().map(|endpoint| endpoint.status()).collect() }
     }
 
-    /// Cancels what waits and what is on the wire; each reply is called before this returns. Later calls are cancelled at once.
-    /// Must not be called from a reply.
+    /// Cancels what waits and what is on the wire; each reply is called before this returns, unless it is called from
+    /// a reply itself. Later calls are cancelled at once.
     pub fn shutdown(&self) {
         let waiting: Vec<Call> = self.endpoints.iter().flat_map(|endpoint| endpoint.close()).collect();
         drop(waiting);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((stop, thread)) = thread {
             drop(stop);
-            let _ = thread.join();
+            // The last handle may be dropped by a reply, on the very thread.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -113,6 +113,22 @@ fn a_shutdown_cancels_a_call_that_waits_for_its_next_try() {
 }
 
 #[test]
+fn a_reply_may_drop_the_last_handle_of_the_pool() {
+    let server = ScriptedServer::start(Options::default());
+    let pool = std::sync::Arc::new(pool(&settings(&server)));
+    server.pause();
+    let (done, finished) = std::sync::mpsc::channel();
+    let handle = pool.clone();
+    pool.submit(Priority::Answer, &request("a"), move |outcome| {
+        drop(handle);
+        done.send(outcome.is_ok()).unwrap();
+    });
+    drop(pool);
+    server.resume();
+    assert_eq!(finished.recv(), Ok(true));
+}
+
+#[test]
 fn tokens_and_cost_add_up() {
     let server = ScriptedServer::start(Options::default());
     let price = Price { prompt: 3.0, completion: 15.0 };
