@@ -25,7 +25,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use crate::{Append, Appender, Fetched, Log, LogName, Pointer, Reader, Result, Retention, RunClaim, Writer, partition};
 use client::{ANSWER, Quiet, wait_for};
@@ -106,8 +106,8 @@ impl KafkaLog {
     pub fn new(settings: KafkaSettings) -> Result<Arc<Self>> {
         let admin =
             AdminClient::from_config_and_context(&settings.client(), Quiet).map_err(settings.failed("make a client for"))?;
-        let committed = settings.make_consumer(&settings.consumer("read_committed"))?;
-        let uncommitted = settings.make_consumer(&settings.consumer("read_uncommitted"))?;
+        let committed = settings.observer("read_committed")?;
+        let uncommitted = settings.observer("read_uncommitted")?;
         let log = Arc::new_cyclic(|this| KafkaLog {
             settings,
             admin,
@@ -268,7 +268,7 @@ impl Log for KafkaLog {
             .map_err(self.settings.failed(&action))?;
         let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
         let trimmed = wait_for(self.admin.delete_records(&offsets, &options)).map_err(self.settings.failed(&action))?;
-        trimmed.elements().iter().try_for_each(|element| element.error()).map_err(self.settings.failed(&action))
+        trimmed.elements().iter().try_for_each(TopicPartitionListElem::error).map_err(self.settings.failed(&action))
     }
 
     fn claim_run(&self, _take_over: bool) -> Result<Box<dyn RunClaim>> {

@@ -152,7 +152,8 @@ pub enum Fetched {
     Found(Option<Vec<u8>>),
     /// Another offset or another key stands there: the record was compacted or trimmed away.
     Gone,
-    /// The pointer lies at or beyond the last stable offset: wait and ask again (protocol.md, generate).
+    /// The pointer lies at or beyond the last stable offset: wait and ask again. On Kafka this may also be said of a record
+    /// whose commit returned a moment ago.
     NotYet,
 }
 
@@ -278,7 +279,8 @@ pub trait Writer: Send {
     /// Appends the records in one open transaction (begun when there is none), and returns their places, in order.
     fn append(&mut self, records: Vec<Append>) -> Result<Vec<Place>>;
 
-    /// Commits the open transaction; does nothing when there is none. After an error the process must end.
+    /// Commits the open transaction; does nothing when there is none. After it returned the records are committed for
+    /// good; on Kafka readers may see them some milliseconds later. After an error the process must end.
     fn commit(&mut self) -> Result<()>;
 
     /// Aborts the open transaction, if any.

@@ -26,6 +26,9 @@ impl Broker {
     }
 
     /// Starts a cluster; three nodes and more replicate three times and need two replicas in sync.
+    ///
+    /// # Panics
+    /// When the broker is there but doesn't start.
     pub fn start_nodes(nodes: u32) -> Option<Broker> {
         fetch().map_err(|reason| crate::skip(&format!("Kafka tests: {reason}"))).ok()?;
         let directory = std::env::temp_dir().join(format!("synthllm-kafka-{}-{}", std::process::id(), unique()));
@@ -63,18 +66,18 @@ impl Broker {
 
     /// Sends a signal (`KILL`, `TERM`, `STOP`, `CONT`) to a node, counted from 1.
     pub fn kill(&self, node: u32, signal: &str) {
-        self.command(&["kill", &self.directory.to_string_lossy(), &node.to_string(), signal]);
+        run(&["kill", &self.directory.to_string_lossy(), &node.to_string(), signal]);
     }
 
     /// Starts a killed node again, with its data, and waits until it answers.
     pub fn up(&self, node: u32) {
-        self.command(&["up", &self.directory.to_string_lossy(), &node.to_string()]);
+        run(&["up", &self.directory.to_string_lossy(), &node.to_string()]);
     }
+}
 
-    fn command(&self, arguments: &[&str]) {
-        let status = script().args(arguments).status().expect("bash runs the script");
-        assert!(status.success(), "kafka.sh {} failed", arguments.join(" "));
-    }
+fn run(arguments: &[&str]) {
+    let status = script().args(arguments).status().expect("bash runs the script");
+    assert!(status.success(), "kafka.sh {} failed", arguments.join(" "));
 }
 
 impl Drop for Broker {

@@ -60,12 +60,21 @@ impl KafkaSettings {
         config
     }
 
-    /// A consumer without group that sees committed records only, or all.
-    pub(super) fn consumer(&self, isolation: &str) -> ClientConfig {
+    /// A client that is asked for offsets only: it sees committed records, or all.
+    pub(super) fn observer(&self, isolation: &str) -> Result<BaseConsumer<Quiet>> {
         let mut config = self.client();
+        config.remove("group.id").set("isolation.level", isolation);
+        self.make_consumer(&config)
+    }
+
+    /// A consumer of committed records. It never joins its group, whose name the client library asks for all the same.
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        if !self.properties.contains_key("group.id") {
+            config.set("group.id", "synthllm");
+        }
         config
-            .set("group.id", "synthllm")
-            .set("isolation.level", isolation)
+            .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
@@ -98,6 +107,12 @@ impl KafkaSettings {
 pub(super) fn says_fenced(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
     matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced)
+}
+
+/// Whether librdkafka goes on by itself after this error of a consumer.
+pub(super) fn is_transient(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve))
 }
 
 /// Waits for a future that another thread completes, as those of the admin client are.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::client::{ANSWER, Quiet};
+use super::client::{ANSWER, Quiet, is_transient};
 use super::reader::to_record;
 use super::{KafkaLog, KafkaSettings};
 use crate::{Fetched, LogName, Pointer, Record, Result};
@@ -86,15 +86,10 @@ fn assign(consumer: &BaseConsumer<Quiet>, topic: &str, partition: u32, offset: u
     consumer.assign(&list)
 }
 
-fn is_transient(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
-    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve))
-}
-
 impl KafkaSettings {
     /// A consumer for pointers: small answers, and no long poll of the broker in the way of the next read.
     pub(super) fn fetcher(&self) -> Result<BaseConsumer<Quiet>> {
-        let mut config = self.consumer("read_committed");
+        let mut config = self.consumer();
         config.set("fetch.wait.max.ms", "10").set("fetch.message.max.bytes", "262144").set("queued.min.messages", "500");
         self.make_consumer(&config)
     }

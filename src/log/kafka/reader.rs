@@ -1,9 +1,10 @@
 //! Reads committed records; the position counts gaps and control records.
 //!
-//! librdkafka's own position moves past control records as they leave its queue, but not past offsets that compaction has
-//! emptied, nor past a tail of aborted records whose marker is gone. So a partition that has answered "end of partition"
-//! and stands below the last stable offset, asked for after that, is read again from where it stands: the end that this
-//! new read reports lies at or above the asked offset, and everything below it has been delivered.
+//! librdkafka's own position is used: it moves past records as they are handed out, and past control records as they leave
+//! its queue. That reaches every high watermark, because the last offset of a partition always holds a record or a
+//! transaction's marker: both lie in the active segment, which compaction leaves alone, and a segment that becomes
+//! inactive does so by an append behind it. A partition that was trimmed to its end is read from there, which is its end.
+//! "End of partition" is asked for only so that a wait ends when control records alone have moved the position.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,56 +16,35 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::KafkaLog;
-use super::client::{ANSWER, Quiet};
+use super::client::{Quiet, is_transient};
 use crate::{Batch, LogError, LogName, Reader, Record, Result};
 
 /// A batch ends after so many bytes.
 const BYTES_PER_BATCH: usize = 16 << 20;
-/// After so long without a record, a reported end is compared with the last stable offset.
-const QUIET: Duration = Duration::from_millis(100);
 
 pub(super) struct KafkaReader {
     log: Arc<KafkaLog>,
     name: LogName,
     topic: String,
     consumer: BaseConsumer<Quiet>,
-    partitions: Vec<PartitionState>,
-}
-
-struct PartitionState {
-    partition: u32,
-    position: u64,
-    end: End,
-}
-
-/// What is known of the end of a partition.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Records are still to come, or the position has been compared with the last stable offset.
-    Settled,
-    /// The end was reported, and the position may lie below it.
-    Reported,
-    /// The partition is read again; the next report means that this offset is reached.
-    Expected(u64),
+    positions: Vec<(u32, u64)>,
 }
 
 impl KafkaReader {
     pub(super) fn new(log: Arc<KafkaLog>, name: LogName, from: &[(u32, u64)]) -> Result<Self> {
-        let consumer = log.settings.make_consumer(&log.settings.consumer("read_committed"))?;
+        let consumer = log.settings.make_consumer(&log.settings.consumer())?;
         let topic = log.settings.topic(name);
+        let failed = log.settings.failed("read from");
         let mut list = TopicPartitionList::with_capacity(from.len());
         for &(partition, offset) in from {
-            list.add_partition_offset(&topic, partition as i32, Offset::Offset(offset as i64))
-                .map_err(log.settings.failed("read from"))?;
+            list.add_partition_offset(&topic, partition as i32, Offset::Offset(offset as i64)).map_err(&failed)?;
         }
-        consumer.assign(&list).map_err(log.settings.failed("read from"))?;
-        let state = |&(partition, position)| PartitionState { partition, position, end: End::Settled };
-        let partitions = from.iter().map(state).collect();
-        Ok(KafkaReader { log, name, topic, consumer, partitions })
+        consumer.assign(&list).map_err(&failed)?;
+        Ok(KafkaReader { log, name, topic, consumer, positions: from.to_vec() })
     }
 
-    /// Takes what there is, waiting for the first until the deadline.
-    fn gather(&mut self, max_records: usize, deadline: Instant) -> Result<Vec<Record>> {
+    /// Takes what there is, waiting for the first record, or the first end of a partition, until the deadline.
+    fn gather(&self, max_records: usize, deadline: Instant) -> Result<Vec<Record>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         let mut wait = deadline.saturating_duration_since(Instant::now());
         while records.len() < max_records && bytes < BYTES_PER_BATCH {
@@ -75,9 +55,7 @@ impl KafkaReader {
                     bytes += record.value.as_ref().map_or(0, Vec::len);
                     records.push(record);
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    end_reported(&mut self.partitions, partition as u32);
-                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => self.judge(error)?,
             }
             wait = Duration::ZERO;
@@ -87,10 +65,9 @@ impl KafkaReader {
 
     /// An error that librdkafka recovers from by itself is no news; the others end the read.
     fn judge(&self, error: KafkaError) -> Result<()> {
-        use RDKafkaErrorCode::{AllBrokersDown, AutoOffsetReset, BrokerTransportFailure, OffsetOutOfRange};
-        use RDKafkaErrorCode::{OperationTimedOut, Resolve};
+        use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
         match error.rdkafka_error_code() {
-            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
+            _ if is_transient(&error) => {
                 tracing::debug!(%error, log = self.name.name(), "the read is tried again");
                 Ok(())
             }
@@ -101,49 +78,31 @@ impl KafkaReader {
 
     /// Finds the partition whose position does not exist; librdkafka does not name it.
     fn out_of_range(&self, error: KafkaError) -> LogError {
-        for state in &self.partitions {
-            let Ok((low, high)) = self.log.watermarks(self.name, state.partition) else { continue };
-            if state.position < low || state.position > high {
-                return LogError::OutOfRange {
-                    log: self.name.name(),
-                    partition: state.partition,
-                    offset: state.position,
-                    reason: format!("the broker has {low} to {high}"),
-                };
+        for &(partition, offset) in &self.positions {
+            let Ok((low, high)) = self.log.watermarks(self.name, partition) else { continue };
+            if !(low..=high).contains(&offset) {
+                let reason = format!("the broker has {low} to {high}");
+                return LogError::OutOfRange { log: self.name.name(), partition, offset, reason };
             }
         }
         self.log.settings.failed(&format!("read {} from", self.topic))(error)
     }
 
     /// Moves the positions to those of the consumer, and returns the ones that moved.
-    fn moved(&mut self, before: &[u64]) -> Result<Vec<(u32, u64)>> {
-        let positions = self.consumer.position().map_err(self.log.settings.failed("read from"))?;
-        for state in &mut self.partitions {
-            let element = positions.find_partition(&self.topic, state.partition as i32);
-            if let Some(Offset::Offset(offset)) = element.map(|element| element.offset()) {
-                state.position = state.position.max(offset as u64);
+    fn moved(&mut self) -> Result<Vec<(u32, u64)>> {
+        let read = self.consumer.position().map_err(self.log.settings.failed("read from"))?;
+        let mut moved = Vec::new();
+        for (partition, position) in &mut self.positions {
+            // Before the first record librdkafka has no position of its own.
+            let element = read.find_partition(&self.topic, *partition as i32);
+            if let Some(Offset::Offset(offset)) = element.map(|element| element.offset())
+                && offset as u64 > *position
+            {
+                *position = offset as u64;
+                moved.push((*partition, *position));
             }
         }
-        let pairs = self.partitions.iter().zip(before);
-        Ok(pairs
-            .filter(|(state, before)| state.position > **before)
-            .map(|(state, _)| (state.partition, state.position))
-            .collect())
-    }
-
-    /// Compares the positions of partitions that reported their end with the last stable offsets (see the module's head).
-    fn compare_ends(&mut self) -> Result<()> {
-        for state in self.partitions.iter_mut().filter(|state| state.end == End::Reported) {
-            let stable = self.log.last_stable_offset(self.name, state.partition)?;
-            state.end = End::Settled;
-            if state.position < stable {
-                state.end = End::Expected(stable);
-                self.consumer
-                    .seek(&self.topic, state.partition as i32, Offset::Offset(state.position as i64), ANSWER)
-                    .map_err(self.log.settings.failed("read from"))?;
-            }
-        }
-        Ok(())
+        Ok(moved)
     }
 }
 
@@ -151,34 +110,13 @@ impl Reader for KafkaReader {
     fn poll(&mut self, max_records: usize, timeout: Duration) -> Result<Batch> {
         let deadline = Instant::now() + timeout;
         loop {
-            let reported = self.partitions.iter().any(|state| state.end == End::Reported);
-            let quiet = Instant::now() + QUIET;
-            let before: Vec<u64> = self.partitions.iter().map(|state| state.position).collect();
-            let records = self.gather(max_records, if reported { deadline.min(quiet) } else { deadline })?;
-            let positions = self.moved(&before)?;
-            if !records.is_empty() || !positions.is_empty() {
+            let records = self.gather(max_records, deadline)?;
+            let positions = self.moved()?;
+            if !records.is_empty() || !positions.is_empty() || Instant::now() >= deadline {
                 return Ok(Batch { records, positions });
-            }
-            if reported {
-                self.compare_ends()?;
-            }
-            if Instant::now() >= deadline {
-                return Ok(Batch::default());
             }
         }
     }
-}
-
-/// A report of the end settles a partition that was read again, and makes another one worth a comparison.
-fn end_reported(partitions: &mut [PartitionState], partition: u32) {
-    let Some(state) = partitions.iter_mut().find(|state| state.partition == partition) else { return };
-    state.end = match state.end {
-        End::Expected(offset) => {
-            state.position = state.position.max(offset);
-            End::Settled
-        }
-        End::Settled | End::Reported => End::Reported,
-    };
 }
 
 /// A message as a record of the contract.

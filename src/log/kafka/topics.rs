@@ -162,8 +162,7 @@ fn setting_problems(log: &KafkaLog, names: &[LogName]) -> Result<Vec<String>> {
 fn setting_problem(topic: &str, resource: &ConfigResource, setting: &str, needed: &str) -> Option<String> {
     let found = resource.get(setting)?.value.as_deref()?;
     let generous = match (setting, found.parse::<i64>(), needed.parse::<i64>()) {
-        ("min.insync.replicas", _, _) => true,
-        (_, Ok(-1), _) => true,
+        ("min.insync.replicas", _, _) | (_, Ok(-1), _) => true,
         (_, Ok(found), Ok(needed)) => needed >= 0 && found >= needed,
         _ => false,
     };

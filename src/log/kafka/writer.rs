@@ -13,6 +13,9 @@ use super::client::say;
 use super::{KafkaLog, KafkaSettings};
 use crate::{Append, Appender, LogError, Place, Result, Writer, partition};
 
+/// How long to look for events at a time: the client library uses all of it, whatever comes.
+const POLL: Duration = Duration::from_millis(1);
+
 /// Collects what became of each record, by its number.
 #[derive(Default)]
 struct Deliveries {
@@ -57,10 +60,22 @@ fn send(producer: &Client, topic: &str, partition: u32, record: &Append, number:
         message.payload = record.value.as_deref();
         match producer.send(message) {
             Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.poll(Duration::from_millis(50)),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.poll(POLL),
             Err((error, _)) => return Err(error),
         }
     }
+}
+
+/// Waits for all delivery reports. The client library's own `flush` does so in steps of 100 ms, each waited for in full.
+fn settle(producer: &Client, timeout: Duration) -> rdkafka::error::KafkaResult<()> {
+    let deadline = Instant::now() + timeout;
+    while producer.in_flight_count() > 0 {
+        if Instant::now() >= deadline {
+            return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+        }
+        producer.poll(POLL);
+    }
+    Ok(())
 }
 
 /// The transactional producer of an owner.
@@ -100,7 +115,7 @@ impl KafkaWriter {
         for (number, (record, partition)) in records.iter().zip(partitions).enumerate() {
             send(&self.producer, &self.log.settings.topic(record.log), *partition, record, number)?;
         }
-        self.producer.flush(self.log.settings.transaction_timeout)?;
+        settle(&self.producer, self.log.settings.transaction_timeout)?;
         let mut delivered = self.producer.context().take();
         delivered.sort_unstable_by_key(|(number, _)| *number);
         delivered.into_iter().map(|(_, place)| place).collect()
@@ -187,25 +202,9 @@ impl Appender for KafkaAppender {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let deadline = Instant::now() + self.log.settings.transaction_timeout;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer
-                .flush(Duration::from_millis(500))
-                .or_else(still_busy)
-                .map_err(self.log.settings.failed("flush to"))?;
-            self.check()?;
-        }
-        if self.producer.in_flight_count() > 0 {
-            return Err(self.log.settings.refused("flush to", "records are not acknowledged".to_owned()));
-        }
-        self.check()
-    }
-}
-
-fn still_busy(error: KafkaError) -> rdkafka::error::KafkaResult<()> {
-    match error {
-        KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => Ok(()),
-        other => Err(other),
+        let settled = settle(&self.producer, self.log.settings.transaction_timeout);
+        self.check()?;
+        settled.map_err(self.log.settings.failed("flush to"))
     }
 }
 

@@ -96,17 +96,9 @@ impl Turns {
         let mut state = self.wait_while(self.lock(), |state| state.holder.is_some());
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         state.holder = Some((ticket, owner.to_owned()));
-        let begun = self.open_turn(&mut state);
+        let begun = state.open_turn();
         begun.map_err(|error| self.fail(&mut state, self.errors.of_action("begin a transaction in")(error)))?;
         Ok(ticket)
-    }
-
-    fn open_turn(&self, state: &mut State) -> rusqlite::Result<()> {
-        if state.batch.is_none() {
-            state.connection.execute_batch("BEGIN IMMEDIATE")?;
-            state.batch = Some(Arc::default());
-        }
-        state.connection.execute_batch("SAVEPOINT turn")
     }
 
     /// Uses the connection inside a turn; `None` when the turn was ended by [`Turns::expel`].
@@ -213,6 +205,14 @@ impl Turns {
 }
 
 impl State {
+    fn open_turn(&mut self) -> rusqlite::Result<()> {
+        if self.batch.is_none() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.batch = Some(Arc::default());
+        }
+        self.connection.execute_batch("SAVEPOINT turn")
+    }
+
     fn holds(&self, ticket: Ticket) -> bool {
         self.holder.as_ref().is_some_and(|(holder, _)| *holder == ticket)
     }

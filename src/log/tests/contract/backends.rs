@@ -1,11 +1,11 @@
 //! What the suite runs against, and short words for what the cases do with it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use synthllm_log::kafka::{KafkaLog, KafkaSettings};
 use synthllm_log::sqlite::{SqliteLog, SqliteSettings};
-use synthllm_log::{Append, Log, LogName, Record, read_to_end};
+use synthllm_log::{Append, Fetched, Log, LogName, Record, read_to_end};
 use synthllm_testkit::kafka::{Broker, unique_prefix};
 
 pub const N: u32 = 2;
@@ -95,6 +95,17 @@ impl Backend {
         } else {
             // The cleaner leaves the active segment alone: one more record, later than `segment.ms`, begins a new one.
             self.commit("compaction", vec![append(LogName::Texts, 0, "of no interest", Some("x"))]);
+        }
+    }
+
+    /// Fetches what has been committed; asks again while the broker is still making it visible.
+    pub fn fetch(&self, log: LogName, place: synthllm_log::Place, key: &str) -> Fetched {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let fetched = self.log.fetch(log, place.partition, place.offset, key.as_bytes()).unwrap();
+            if fetched != Fetched::NotYet || Instant::now() > deadline {
+                return fetched;
+            }
         }
     }
 

@@ -114,9 +114,9 @@ pub fn reading_to_the_end_leaves_out_what_an_open_transaction_does_not_commit(ba
         let seen = std::thread::scope(|scope| {
             let reading = scope.spawn(|| backend.values(Texts, 0));
             if ends_in_commit {
-                writer.commit().unwrap()
+                writer.commit().unwrap();
             } else {
-                writer.abort().unwrap()
+                writer.abort().unwrap();
             }
             reading.join().unwrap()
         });
@@ -170,22 +170,25 @@ pub fn a_reader_is_told_of_a_commit_while_it_waits(backend: &Backend) {
 
 pub fn a_fetch_checks_offset_and_key(backend: &Backend) {
     let places = backend.commit("x", vec![append(Texts, 0, "a", Some("one")), append(Texts, 0, "b", Some("two"))]);
+    assert_eq!(backend.fetch(Texts, places[0], "a"), Fetched::Found(Some(b"one".to_vec())));
+    assert_eq!(backend.fetch(Texts, places[1], "b"), Fetched::Found(Some(b"two".to_vec())));
+    assert_eq!(backend.fetch(Texts, places[0], "b"), Fetched::Gone);
     let fetch = |offset: u64, key: &str| backend.log.fetch(Texts, 0, offset, key.as_bytes()).unwrap();
-    assert_eq!(fetch(places[0].offset, "a"), Fetched::Found(Some(b"one".to_vec())));
-    assert_eq!(fetch(places[1].offset, "b"), Fetched::Found(Some(b"two".to_vec())));
-    assert_eq!(fetch(places[0].offset, "b"), Fetched::Gone);
     assert_eq!(fetch(backend.log.end(Texts, 0).unwrap(), "a"), Fetched::NotYet);
     assert_eq!(fetch(1_000_000, "a"), Fetched::NotYet);
     let mut writer = backend.log.writer(&backend.owner("y")).unwrap();
     let open = writer.append(vec![append(Texts, 0, "c", Some("three"))]).unwrap()[0];
     assert_eq!(fetch(open.offset, "c"), Fetched::NotYet);
     writer.commit().unwrap();
-    assert_eq!(fetch(open.offset, "c"), Fetched::Found(Some(b"three".to_vec())));
+    assert_eq!(backend.fetch(Texts, open, "c"), Fetched::Found(Some(b"three".to_vec())));
 }
 
 pub fn many_pointers_are_fetched_in_the_order_asked(backend: &Backend) {
     let records = (0..900).map(|n| append(Texts, n % P, &n.to_string(), Some(&n.to_string()))).collect();
     let places = backend.commit("x", records);
+    for last in [897, 898, 899] {
+        assert_ne!(backend.fetch(Texts, places[last], &last.to_string()), Fetched::NotYet);
+    }
     let asked = [899_usize, 3, 0, 3, 450, 451, 898, 1];
     let mut pointers: Vec<Pointer> = asked
         .iter()
@@ -204,7 +207,7 @@ pub fn compaction_keeps_the_last_record_of_each_key(backend: &Backend) {
     backend.commit("x", vec![append(Texts, 0, "a", Some("new")), append(Texts, 0, "c", Some("gone"))]);
     backend.commit("x", vec![append(Texts, 0, "c", None)]);
     let deadline = Instant::now() + SOON;
-    while backend.log.fetch(Texts, 0, old[0].offset, b"a").unwrap() != Fetched::Gone {
+    while backend.fetch(Texts, old[0], "a") != Fetched::Gone {
         assert!(Instant::now() < deadline, "nothing was compacted");
         backend.compact();
     }
@@ -213,7 +216,7 @@ pub fn compaction_keeps_the_last_record_of_each_key(backend: &Backend) {
     assert_eq!(last("a"), Some(b"new".to_vec()));
     assert_eq!(last("b"), Some(b"kept".to_vec()));
     assert_eq!(last("c"), None, "a tombstone stays for those who have not read it");
-    assert_eq!(backend.log.fetch(Texts, 0, old[1].offset, b"b").unwrap(), Fetched::Found(Some(b"kept".to_vec())));
+    assert_eq!(backend.fetch(Texts, old[1], "b"), Fetched::Found(Some(b"kept".to_vec())));
     assert_eq!(backend.log.start(Texts, 0).unwrap(), 0, "a compacted log can be read from its beginning");
 }
 
@@ -316,8 +319,7 @@ pub fn records_of_a_megabyte_come_back_whole(backend: &Backend) {
     let places = backend.commit("x", values.iter().map(record).collect());
     let read: Vec<Vec<u8>> = backend.read(Texts, 0).0.into_iter().map(|record| record.value.unwrap()).collect();
     assert!(read == values, "{:?}", read.iter().map(Vec::len).collect::<Vec<_>>());
-    let fetched = backend.log.fetch(Texts, 0, places[3].offset, b"large").unwrap();
-    assert!(fetched == Fetched::Found(Some(values[3].clone())));
+    assert!(backend.fetch(Texts, places[3], "large") == Fetched::Found(Some(values[3].clone())));
 }
 
 pub fn a_plain_writer_needs_no_owner(backend: &Backend) {
@@ -344,7 +346,7 @@ pub fn a_tombstone_is_not_an_empty_value(backend: &Backend) {
     let records = backend.read(Texts, 0).0;
     assert_eq!(records[0].value, Some(vec![]));
     assert_eq!(records[1].value, None);
-    assert_eq!(backend.log.fetch(Texts, 0, places[1].offset, b"b").unwrap(), Fetched::Found(None));
+    assert_eq!(backend.fetch(Texts, places[1], "b"), Fetched::Found(None));
     assert_eq!(places[2].partition, 0);
     assert_eq!(backend.read(DeadLetters, 0).0[0].key, None);
 }

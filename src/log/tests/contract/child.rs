@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::backends::Place;
+use crate::backends::{N, P, Place};
 use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
 
@@ -92,13 +92,12 @@ fn a_child_does_what_it_is_told() {
         return;
     };
     let words: Vec<&str> = words.lines().collect();
-    let place = match words[1] {
-        "sqlite" => Place::Sqlite(SqliteSettings::new(words[3].as_ref(), crate::backends::N, crate::backends::P)),
-        _ => {
-            let mut settings = KafkaSettings::new(words[3], words.get(4).unwrap_or(&""));
-            (settings.documents_partitions, settings.partitions) = (crate::backends::N, crate::backends::P);
-            Place::Kafka(settings)
-        }
+    let place = if words[1] == "sqlite" {
+        Place::Sqlite(SqliteSettings::new(words[3].as_ref(), N, P))
+    } else {
+        let mut settings = KafkaSettings::new(words[3], words.get(4).unwrap_or(&""));
+        (settings.documents_partitions, settings.partitions) = (N, P);
+        Place::Kafka(settings)
     };
     let owner = words[2];
     match words[0] {
