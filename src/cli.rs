@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use synthllm_operators::record::Role;
 
+use crate::hint::Usage;
 use crate::run::RunOptions;
 
 /// Turns a stream of documents into a stream of grounded question-answer samples.
@@ -135,14 +136,18 @@ pub enum RoleArg {
 
 impl RunArgs {
     /// The options of the run, each role once and in the order of the pipeline.
-    pub fn options(&self) -> RunOptions {
+    pub fn options(&self) -> Result<RunOptions, Usage> {
+        if self.process >= self.processes {
+            let message = format!("--process {} is too great: {} processes count from 0", self.process, self.processes);
+            return Err(Usage(message));
+        }
         let wanted = |role, arg| (self.role.contains(&RoleArg::All) || self.role.contains(&arg)).then_some(role);
         let roles = [
             wanted(Role::Extract, RoleArg::Extract),
             wanted(Role::Graph, RoleArg::Graph),
             wanted(Role::Generate, RoleArg::Generate),
         ];
-        RunOptions {
+        Ok(RunOptions {
             roles: roles.into_iter().flatten().collect(),
             drain: self.drain,
             workers: usize::from(self.workers),
@@ -150,7 +155,7 @@ impl RunArgs {
             process: usize::from(self.process),
             hosts: self.hosts.clone(),
             take_over: self.take_over,
-        }
+        })
     }
 }
 

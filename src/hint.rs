@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use synthllm_llm::key::SecretError;
 use synthllm_log::LogError;
 
-use crate::config::{Problems, SecretError};
+use crate::config::Problems;
 
 /// Wrong usage that the command line's own parser can't see.
 #[derive(Debug, thiserror::Error)]

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use synthllm_llm::{Price, TaskSettings};
+
 use super::layers::{Layers, Place};
 use super::problem::Problem;
 use super::raw::{RawConfig, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
 use super::secret::ApiKey;
 use super::settings::{
-    Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Price, Properties, RunConfig,
-    SamplingConfig, Task, TaskConfig,
+    Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties, RunConfig,
+    SamplingConfig, TaskConfig,
 };
 
 /// Checks everything. Problems of keys that are reported already are not reported again.
@@ -20,6 +22,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Prob
     let config = Config {
         app: checker.app(raw.app),
         domain: checker.domain(raw.domain),
+        prompts: checker.prompts(raw.prompts),
         log: checker.log(raw.log),
         llm: checker.llm(&raw.llm),
         extract: ExtractConfig {
@@ -51,6 +54,13 @@ impl Checker<'_, '_> {
     fn domain(&mut self, domain: String) -> String {
         self.require(!domain.trim().is_empty(), "domain", || "expected a field of knowledge, e.g. \"mathematics\"".into());
         domain
+    }
+
+    /// A folder that is not there would leave all prompts the built-in ones, without a word.
+    fn prompts(&mut self, folder: Option<String>) -> Option<PathBuf> {
+        let folder = folder.map(PathBuf::from)?;
+        self.require(folder.is_dir(), "prompts", || format!("found {}, expected a folder of prompts", folder.display()));
+        Some(folder)
     }
 
     fn log(&mut self, raw: RawLog) -> LogConfig {
@@ -121,44 +131,38 @@ impl Checker<'_, '_> {
 
     fn llm(&mut self, raw: &RawLlm) -> LlmConfig {
         LlmConfig {
-            extract: self.task(raw, Task::Extract),
-            question: self.task(raw, Task::Question),
-            answer: self.task(raw, Task::Answer),
+            extract: self.task(raw, "extract", &raw.extract),
+            question: self.task(raw, "question", &raw.question),
+            answer: self.task(raw, "answer", &raw.answer),
         }
     }
 
-    fn task(&mut self, llm: &RawLlm, task: Task) -> TaskConfig {
-        let own = match task {
-            Task::Extract => &llm.extract,
-            Task::Question => &llm.question,
-            Task::Answer => &llm.answer,
-        };
+    fn task(&mut self, llm: &RawLlm, name: &str, own: &RawTask) -> TaskConfig {
         // A problem is reported at the key of the task where it says something, else at the key of [llm].
-        let key = |said: bool, name: &str| if said { format!("llm.{}.{name}", task.name()) } else { format!("llm.{name}") };
-        TaskConfig {
-            endpoint: self
-                .endpoint(&key(own.endpoint.is_some(), "endpoint"), own.endpoint.as_ref().unwrap_or(&llm.endpoint)),
-            model: self.model(&key(own.model.is_some(), "model"), own.model.as_ref().unwrap_or(&llm.model)),
-            api_key: self.api_key(llm, own, task),
-            max_in_flight: self.between(
-                &key(own.max_in_flight.is_some(), "max_in_flight"),
-                own.max_in_flight.unwrap_or(llm.max_in_flight),
-                1,
-                100_000,
-            ),
-            timeout: self.timeout(&key(own.timeout.is_some(), "timeout"), own.timeout.unwrap_or(llm.timeout)),
-            structured: own.structured.unwrap_or(llm.structured),
-            temperature: self
-                .temperature(&key(own.temperature.is_some(), "temperature"), own.temperature.unwrap_or(llm.temperature)),
-            max_tokens: self.at_least(
-                &key(own.max_tokens.is_some(), "max_tokens"),
-                own.max_tokens.unwrap_or(llm.max_tokens),
-                1,
-            ),
-            attempts: self.between(&key(own.attempts.is_some(), "attempts"), own.attempts.unwrap_or(llm.attempts), 1, 100),
-            price: self.price(&key(own.price.is_some(), "price"), own.price.unwrap_or(llm.price)),
-            extra: self.extra(&key(own.extra.is_some(), "extra"), own.extra.as_ref().unwrap_or(&llm.extra)),
-        }
+        let key = |said: bool, key: &str| if said { format!("llm.{name}.{key}") } else { format!("llm.{key}") };
+        let endpoint = own.endpoint.as_ref().unwrap_or(&llm.endpoint);
+        let model = own.model.as_ref().unwrap_or(&llm.model);
+        let (timeout, timeout_key) = (own.timeout.unwrap_or(llm.timeout), key(own.timeout.is_some(), "timeout"));
+        let mut settings = TaskSettings::new(&self.endpoint(&key(own.endpoint.is_some(), "endpoint"), endpoint), model);
+        self.require(!model.trim().is_empty(), &key(own.model.is_some(), "model"), || "expected the name of a model".into());
+        self.require(!timeout.is_zero(), &timeout_key, || "found 0, expected a duration such as \"30s\"".into());
+        settings.timeout = timeout;
+        settings.stall = settings.stall.min(timeout);
+        settings.structured = own.structured.unwrap_or(llm.structured);
+        settings.seed = own.seed.or(llm.seed);
+        let temperature = own.temperature.or(llm.temperature);
+        settings.temperature =
+            temperature.map(|value| self.between(&key(own.temperature.is_some(), "temperature"), value, 0.0, 2.0));
+        let max_tokens = own.max_tokens.unwrap_or(llm.max_tokens);
+        settings.max_tokens = self.at_least(&key(own.max_tokens.is_some(), "max_tokens"), max_tokens, 1);
+        let max_in_flight = own.max_in_flight.unwrap_or(llm.max_in_flight);
+        settings.max_in_flight = self.between(&key(own.max_in_flight.is_some(), "max_in_flight"), max_in_flight, 1, 100_000);
+        let attempts = own.attempts.unwrap_or(llm.attempts);
+        settings.attempts = self.between(&key(own.attempts.is_some(), "attempts"), attempts, 1, 100);
+        settings.price = self.price(&key(own.price.is_some(), "price"), own.price.unwrap_or(llm.price));
+        settings.extra = self.extra(&key(own.extra.is_some(), "extra"), own.extra.as_ref().unwrap_or(&llm.extra));
+        let repairs = self.between(&key(own.repairs.is_some(), "repairs"), own.repairs.unwrap_or(llm.repairs), 0, 100);
+        TaskConfig { settings, repairs, api_key: self.api_key(llm, name, own) }
     }
 
     fn endpoint(&mut self, key: &str, endpoint: &str) -> String {
@@ -179,21 +183,15 @@ impl Checker<'_, '_> {
         endpoint.trim_end_matches('/').to_owned()
     }
 
-    fn model(&mut self, key: &str, model: &str) -> String {
-        self.require(!model.trim().is_empty(), key, || "expected the name of a model".into());
-        model.to_owned()
-    }
-
     /// A task that names a variable or a file of its own doesn't look at those of `[llm]`.
-    fn api_key(&mut self, llm: &RawLlm, own: &RawTask, task: Task) -> ApiKey {
-        let own_key = own.api_key_env.is_some() || own.api_key_file.is_some();
-        let key =
-            if own.api_key_env.is_some() { format!("llm.{}.api_key_env", task.name()) } else { "llm.api_key_env".into() };
+    fn api_key(&mut self, llm: &RawLlm, name: &str, own: &RawTask) -> ApiKey {
+        let key = if own.api_key_env.is_some() { format!("llm.{name}.api_key_env") } else { "llm.api_key_env".to_owned() };
         let variable = own.api_key_env.as_ref().unwrap_or(&llm.api_key_env);
         // The value is not repeated: it may be a key that was pasted here.
         self.require(is_variable(variable), &key, || {
-            "expected the name of an environment variable, not the key itself".into()
+            "expected the name of an environment variable in capitals, not the key itself".into()
         });
+        let own_key = own.api_key_env.is_some() || own.api_key_file.is_some();
         let file = if own_key { &own.api_key_file } else { &llm.api_key_file };
         ApiKey {
             variable: variable.clone(),
@@ -202,24 +200,14 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn timeout(&mut self, key: &str, timeout: Duration) -> Duration {
-        self.require(!timeout.is_zero(), key, || "found 0, expected a duration such as \"30s\"".into());
-        timeout
-    }
-
-    fn temperature(&mut self, key: &str, temperature: f64) -> f64 {
-        self.require((0.0..=2.0).contains(&temperature), key, || format!("found {temperature}, expected 0.0 to 2.0"));
-        temperature
-    }
-
-    fn price(&mut self, key: &str, raw: super::raw::RawPrice) -> Price {
+    fn price(&mut self, key: &str, price: Price) -> Price {
         let fine = |price: f64| price >= 0.0 && price.is_finite();
-        self.require(fine(raw.prompt) && fine(raw.completion), key, || "expected prices of at least 0.0".into());
-        Price { prompt: raw.prompt, completion: raw.completion }
+        self.require(fine(price.prompt) && fine(price.completion), key, || "expected prices of at least 0.0".into());
+        price
     }
 
-    fn extra(&mut self, key: &str, extra: &toml::Table) -> serde_json::Map<String, serde_json::Value> {
-        let mut fields = serde_json::Map::new();
+    fn extra(&mut self, key: &str, extra: &toml::Table) -> BTreeMap<String, serde_json::Value> {
+        let mut fields = BTreeMap::new();
         for (name, value) in extra {
             let key = format!("{key}.{name}");
             if is_secret(name) {
@@ -323,7 +311,7 @@ impl Checker<'_, '_> {
 }
 
 /// Fields of a request that `llm.extra` can't set.
-const OWN_FIELDS: [&str; 7] = ["model", "messages", "stream", "temperature", "max_tokens", "response_format", "n"];
+const OWN_FIELDS: [&str; 4] = ["model", "messages", "stream", "n"];
 
 /// What Kafka allows in the name of a topic.
 fn is_name(text: &str) -> bool {
@@ -331,9 +319,9 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_variable(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !text.starts_with(|first: char| first.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn is_host_list(text: &str) -> bool {

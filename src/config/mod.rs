@@ -16,8 +16,8 @@ mod settings;
 pub use layers::{Place, key_of_variable};
 pub use load::{REFERENCE, from_text, load};
 pub use problem::{Problem, Problems};
-pub use secret::{ApiKey, SecretError};
+pub use secret::ApiKey;
 pub use settings::{
-    Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Price, Properties, RunConfig,
-    SamplingConfig, Source, Start, Structured, Task, TaskConfig, When, Withdraw,
+    Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties, RunConfig,
+    SamplingConfig, Source, Start, TaskConfig, When, Withdraw,
 };

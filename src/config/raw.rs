@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
+use synthllm_llm::{Price, Structured};
 
-use super::{LogKind, Source, Start, Structured, When, Withdraw};
+use super::{LogKind, Source, Start, When, Withdraw};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub app: String,
     pub domain: String,
+    pub prompts: Option<String>,
     pub log: RawLog,
     pub llm: RawLlm,
     pub extract: RawExtract,
@@ -45,14 +47,16 @@ pub(super) struct RawLlm {
     pub model: String,
     pub api_key_env: String,
     pub api_key_file: Option<String>,
-    pub max_in_flight: u32,
+    pub max_in_flight: usize,
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     pub structured: Structured,
-    pub temperature: f64,
+    pub temperature: Option<f64>,
+    pub seed: Option<u64>,
     pub max_tokens: u32,
     pub attempts: u32,
-    pub price: RawPrice,
+    pub repairs: u32,
+    pub price: Price,
     pub extra: toml::Table,
     pub extract: RawTask,
     pub question: RawTask,
@@ -67,24 +71,17 @@ pub(super) struct RawTask {
     pub model: Option<String>,
     pub api_key_env: Option<String>,
     pub api_key_file: Option<String>,
-    pub max_in_flight: Option<u32>,
+    pub max_in_flight: Option<usize>,
     #[serde(default, with = "humantime_serde::option")]
     pub timeout: Option<Duration>,
     pub structured: Option<Structured>,
     pub temperature: Option<f64>,
+    pub seed: Option<u64>,
     pub max_tokens: Option<u32>,
     pub attempts: Option<u32>,
-    pub price: Option<RawPrice>,
+    pub repairs: Option<u32>,
+    pub price: Option<Price>,
     pub extra: Option<toml::Table>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawPrice {
-    #[serde(default)]
-    pub prompt: f64,
-    #[serde(default)]
-    pub completion: f64,
 }
 
 #[derive(Deserialize)]
@@ -99,7 +96,7 @@ pub(super) struct RawExtract {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSampling {
     pub levels: Vec<u8>,
-    pub epochs: u64,
+    pub epochs: u32,
     pub starts_per_document: f64,
     pub seed: u64,
     pub when: Option<When>,

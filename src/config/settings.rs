@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use synthllm_llm::key::SecretError;
+use synthllm_llm::{Task, TaskSettings};
+use synthllm_log::factory::LogSettings;
+use synthllm_log::kafka::KafkaSettings;
+use synthllm_log::sqlite::SqliteSettings;
+use synthllm_operators::{decode, provenance};
 
 use super::secret::ApiKey;
 
@@ -15,6 +21,8 @@ pub struct Config {
     pub app: String,
     /// The field of knowledge that prompts name.
     pub domain: String,
+    /// A folder of prompts that stand in for the built-in ones; a relative path is relative to the working directory.
+    pub prompts: Option<PathBuf>,
     /// `[log]`
     pub log: LogConfig,
     /// `[llm]`
@@ -29,6 +37,34 @@ pub struct Config {
     pub graph: GraphConfig,
     /// `[run]`
     pub run: RunConfig,
+}
+
+impl Config {
+    /// How a task asks the model, with the key, which is read now.
+    pub fn task(&self, task: Task) -> Result<TaskSettings, SecretError> {
+        self.llm.of(task).with_key()
+    }
+
+    /// How long the parts of a document may be.
+    pub fn document_limits(&self) -> decode::Limits {
+        decode::Limits { text_bytes: self.extract.max_text_bytes, ..decode::Limits::default() }
+    }
+
+    /// Where the logs are, in the words of the log's crate.
+    pub fn log_settings(&self) -> LogSettings {
+        let log = &self.log;
+        match log.kind {
+            LogKind::Sqlite => LogSettings::Sqlite(SqliteSettings::new(&log.path, log.partitions, log.partitions)),
+            LogKind::Kafka => LogSettings::Kafka(KafkaSettings {
+                documents: log.documents.clone(),
+                documents_partitions: log.partitions,
+                partitions: log.partitions,
+                replication: log.replication.map(u32::from),
+                properties: log.properties.0.clone(),
+                ..KafkaSettings::new(&log.brokers, &log.prefix)
+            }),
+        }
+    }
 }
 
 /// Where the logs are.
@@ -83,27 +119,13 @@ pub struct LlmConfig {
     pub answer: TaskConfig,
 }
 
-/// The tasks of the language model.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Task {
-    /// Concepts of a document.
-    Extract,
-    /// Questions of a combination.
-    Question,
-    /// The answer to a question.
-    Answer,
-}
-
-impl Task {
-    /// All tasks, in the order of the pipeline.
-    pub const ALL: [Task; 3] = [Task::Extract, Task::Question, Task::Answer];
-
-    /// The name, as in `[llm.extract]`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::Extract => "extract",
-            Task::Question => "question",
-            Task::Answer => "answer",
+impl LlmConfig {
+    /// The configuration of a task. Tasks without a section of their own ask as answers do.
+    pub fn of(&self, task: Task) -> &TaskConfig {
+        match task {
+            Task::Extract => &self.extract,
+            Task::Question => &self.question,
+            _ => &self.answer,
         }
     }
 }
@@ -111,49 +133,19 @@ impl Task {
 /// How a task asks the model.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TaskConfig {
-    /// The address up to and with `/v1`.
-    pub endpoint: String,
-    /// The model's name at the endpoint.
-    pub model: String,
+    /// Everything but the key.
+    pub settings: TaskSettings,
+    /// How often an answer that doesn't fit is asked for again.
+    pub repairs: u32,
     /// Where the key is to be found.
     pub api_key: ApiKey,
-    /// At most so many calls at once.
-    pub max_in_flight: u32,
-    /// How long an attempt may take.
-    pub timeout: Duration,
-    /// How the endpoint is asked for JSON.
-    pub structured: Structured,
-    /// The sampling temperature.
-    pub temperature: f64,
-    /// At most so many tokens an answer.
-    pub max_tokens: u32,
-    /// Attempts at an answer that fits, repairs included.
-    pub attempts: u32,
-    /// What tokens cost.
-    pub price: Price,
-    /// Further fields of the request, as they are.
-    pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What a million tokens cost, in a currency of the user's choice.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Price {
-    /// Tokens of the prompt.
-    pub prompt: f64,
-    /// Tokens of the answer.
-    pub completion: f64,
-}
-
-/// How the endpoint is asked for JSON.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Structured {
-    /// `response_format` with a schema.
-    JsonSchema,
-    /// `response_format` without one; the schema stands in the prompt.
-    JsonObject,
-    /// The schema stands in the prompt, and that is all.
-    Prompt,
+impl TaskConfig {
+    /// The settings with the key, which is read now.
+    pub fn with_key(&self) -> Result<TaskSettings, SecretError> {
+        Ok(TaskSettings { api_key: self.api_key.read()?, ..self.settings.clone() })
+    }
 }
 
 /// `[extract]`
@@ -185,7 +177,7 @@ pub struct SamplingConfig {
     /// Which levels are drawn, in order, each once.
     pub levels: Vec<u8>,
     /// How often every topic is a start at least.
-    pub epochs: u64,
+    pub epochs: u32,
     /// How often a topic is a start per document that it occurs in.
     pub starts_per_document: f64,
     /// The seed of all draws.
@@ -270,6 +262,15 @@ pub enum Withdraw {
     Deleted,
     /// Also when such a document changes.
     DeletedOrChanged,
+}
+
+impl From<Withdraw> for provenance::Withdraw {
+    fn from(withdraw: Withdraw) -> Self {
+        match withdraw {
+            Withdraw::Deleted => provenance::Withdraw::Deleted,
+            Withdraw::DeletedOrChanged => provenance::Withdraw::DeletedOrChanged,
+        }
+    }
 }
 
 /// `[graph]`

@@ -1,0 +1,166 @@
+//! `status`: how far every shard is, what became of what it read, and what it cost, as `progress` says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+use synthllm_log::{Log, LogName};
+use synthllm_operators::codec;
+use synthllm_operators::record::{Progress, ProgressKey, Role, ShardProgress};
+
+use super::{count, print, print_json};
+use crate::cli::JsonArgs;
+use crate::config::Config;
+use crate::events::{Counter, Outcome};
+use crate::logs;
+
+/// Everything that `status --json` prints.
+#[derive(Serialize)]
+struct Status {
+    app: String,
+    logs: String,
+    shards: Vec<ShardStatus>,
+    totals: Totals,
+}
+
+#[derive(Serialize)]
+struct ShardStatus {
+    role: Role,
+    shard: u32,
+    position: u64,
+    end: u64,
+    lag: u64,
+    outcomes: BTreeMap<&'static str, u64>,
+    counters: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    documents: u64,
+    samples: u64,
+    combinations: BTreeMap<String, u64>,
+    dead_letters: u64,
+    waiting: BTreeMap<&'static str, u64>,
+    calls: u64,
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    cost: f64,
+}
+
+/// Prints the status as a table, or as JSON.
+pub fn execute(config: &Config, args: &JsonArgs) -> anyhow::Result<()> {
+    let log = logs::open(config)?;
+    let status = status(config, &log)?;
+    if args.json { print_json(&status) } else { print(&table(&status)?) }
+}
+
+fn status(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Status> {
+    let (progress, issued) = progress(log)?;
+    let mut shards = Vec::new();
+    for role in [Role::Extract, Role::Graph, Role::Generate] {
+        let input = input_of(role);
+        for shard in 0..log.partitions(input)? {
+            let start = log.start(input, shard)?;
+            let known = progress.get(&(role, shard)).cloned().unwrap_or_default();
+            shards.push(shard_status(role, shard, log.end(input, shard)?, start, known));
+        }
+    }
+    Ok(Status { app: config.app.clone(), logs: logs::place(config), totals: totals(log, &shards, issued)?, shards })
+}
+
+type Shards = BTreeMap<(Role, u32), ShardProgress>;
+
+/// What each shard committed last, and how many combinations of each level were ever issued.
+fn progress(log: &Arc<dyn Log>) -> anyhow::Result<(Shards, BTreeMap<String, u64>)> {
+    let (mut shards, mut issued) = (Shards::new(), BTreeMap::new());
+    for (key, record) in logs::live(log, LogName::Progress)? {
+        let name = || format!("can't read progress/{} at offset {}", record.partition, record.offset);
+        let key: ProgressKey = String::from_utf8(key).with_context(name)?.parse().with_context(name)?;
+        let value = record.value.as_deref().unwrap_or_default();
+        match (key, codec::decode(value).with_context(name)?) {
+            (ProgressKey::Shard(role, shard), Progress::Shard(progress)) => _ = shards.insert((role, shard), progress),
+            (ProgressKey::Limit(level), Progress::Issued(number)) => _ = issued.insert(format!("level{level}"), number),
+            _ => {}
+        }
+    }
+    Ok((shards, issued))
+}
+
+/// The log that a role reads and whose offsets its progress counts.
+fn input_of(role: Role) -> LogName {
+    match role {
+        Role::Extract => LogName::Documents,
+        Role::Graph => LogName::Extractions,
+        Role::Generate => LogName::Combinations,
+    }
+}
+
+fn shard_status(role: Role, shard: u32, end: u64, start: u64, progress: ShardProgress) -> ShardStatus {
+    let position = progress.position.max(start);
+    let outcomes = Outcome::ALL.map(|outcome| (outcome.name(), progress.outcomes[outcome as usize]));
+    let (outcomes, counters) = (BTreeMap::from(outcomes), progress.counters);
+    ShardStatus { role, shard, position, end, lag: end.saturating_sub(position), outcomes, counters }
+}
+
+fn totals(log: &Arc<dyn Log>, shards: &[ShardStatus], combinations: BTreeMap<String, u64>) -> anyhow::Result<Totals> {
+    let counted = |counter: Counter| shards.iter().filter_map(|shard| shard.counters.get(counter.name())).sum::<u64>();
+    let mut waiting = BTreeMap::new();
+    shards.iter().for_each(|shard| *waiting.entry(input_of(shard.role).name()).or_default() += shard.lag);
+    let mut dead_letters = 0;
+    logs::read_all(log, LogName::DeadLetters, |record| {
+        dead_letters += u64::from(record.value.is_some());
+        Ok(())
+    })?;
+    Ok(Totals {
+        documents: logs::live(log, LogName::Extractions)?.len() as u64,
+        samples: logs::live(log, LogName::Samples)?.len() as u64,
+        combinations,
+        dead_letters,
+        waiting,
+        calls: counted(Counter::Calls),
+        prompt_tokens: counted(Counter::PromptTokens),
+        completion_tokens: counted(Counter::CompletionTokens),
+        cost: counted(Counter::CostMicros) as f64 / 1e6,
+    })
+}
+
+/// For people: a line per role and shard that has or had something to do, then the totals.
+fn table(status: &Status) -> Result<String, std::fmt::Error> {
+    let mut text = format!("{} in {}\n\n", status.app, status.logs);
+    writeln!(
+        text,
+        "{:<10}{:>6}{:>12}{:>12}{:>10}{:>10}{:>12}{:>14}",
+        "role", "shard", "position", "waiting", "written", "skipped", "superseded", "dead letters"
+    )?;
+    for shard in status.shards.iter().filter(|shard| shard.end > 0) {
+        let outcome = |outcome: Outcome| shard.outcomes[outcome.name()];
+        writeln!(
+            text,
+            "{:<10}{:>6}{:>12}{:>12}{:>10}{:>10}{:>12}{:>14}",
+            shard.role.name(),
+            shard.shard,
+            shard.position,
+            shard.lag,
+            outcome(Outcome::Written),
+            outcome(Outcome::Skipped),
+            outcome(Outcome::Superseded),
+            outcome(Outcome::DeadLettered)
+        )?;
+    }
+    let Totals { documents, samples, combinations, dead_letters, calls, prompt_tokens, completion_tokens, cost, .. } =
+        &status.totals;
+    writeln!(
+        text,
+        "\n{} extracted, {}, {}",
+        count(*documents, "document"),
+        count(*samples, "sample"),
+        count(*dead_letters, "dead letter")
+    )?;
+    for (level, number) in combinations {
+        writeln!(text, "{} of {} issued", count(*number, "combination"), level.replace("level", "level "))?;
+    }
+    writeln!(text, "{}, {prompt_tokens} + {completion_tokens} tokens, cost {cost:.4}", count(*calls, "call"))?;
+    Ok(text)
+}
