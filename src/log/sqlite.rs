@@ -1,7 +1,7 @@
 //! The logs in one SQLite file: no server, the same promises.
 //!
 //! - **Order.** The write lock of the file is held from a transaction's first append to its commit, so offsets become
-//!   visible in their order, whatever the number of processes; see [`turns`]. Append and commit back to back.
+//!   visible in their order, whatever the number of processes; see `turns.rs`. Append and commit back to back.
 //! - **Durability.** WAL with `synchronous=FULL`: a commit that has returned survives `kill -9` and power loss. Commits of
 //!   several writers of a process share one `fsync`.
 //! - **Fencing.** [`Log::writer`] raises the owner's generation in the table `owners`, which every transaction checks
