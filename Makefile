@@ -32,7 +32,8 @@ lint: ## format, clippy and documentation, warnings are errors
 
 .PHONY: bench
 bench: ## the graph's and the pipeline's figures
-	cargo bench --workspace --locked
+	cargo bench --locked --package synthllm-operators --bench graph
+	cargo bench --locked --package synthllm-llm --bench calls
 
 .PHONY: kafka-up
 kafka-up: ## start an Apache Kafka broker on this machine, its data in .kafka
