@@ -59,7 +59,10 @@ impl Draw {
         Draw(ChaCha8Rng::from_seed(key))
     }
 
-    /// A uniform number in `0..bound`, without bias (Lemire's multiplication with rejection). `bound` must not be 0.
+    /// A uniform number in `0..bound`, without bias (Lemire's multiplication with rejection).
+    ///
+    /// # Panics
+    /// If `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "there is nothing to draw from");
         let threshold = bound.wrapping_neg() % bound;

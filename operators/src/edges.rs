@@ -23,9 +23,7 @@ pub enum Element {
 }
 
 /// The counts of nodes and edges.
-pub fn counts<'scope>(
-    mentions: Stream<'scope, u64, Vec<(Mentions, u64, isize)>>,
-) -> VecCollection<'scope, u64, Element, isize> {
+pub fn counts(mentions: Stream<'_, u64, Vec<(Mentions, u64, isize)>>) -> VecCollection<'_, u64, Element, isize> {
     mentions.as_collection().flat_map(|(_document, nodes)| elements(nodes)).consolidate()
 }
 

@@ -27,7 +27,7 @@ use crate::index::{Index, Weight, Weights};
 use crate::matching::{Match, REFERENCES, best_in_shard, keep_best};
 use crate::record::Node;
 use crate::upsert::{Entry, Mentions};
-use crate::walk::{Settings, Start, Walker, owner_of, walk};
+use crate::walk::{Part, Settings, Start, Walker, owner_of, walk};
 
 /// How many live documents have a start node; told by its owner after every epoch that changed it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Outcome {
     pub result: Found,
     /// Whether a work cap cut the exact weights of a step, or the search for documents, short.
     pub capped: bool,
+    /// Which parts of the walk were stuck, in the order of [`Part::ALL`].
+    pub stuck: [bool; 3],
     /// Visited concepts that were drawn on the way.
     pub rejections: u32,
 }
@@ -158,18 +160,10 @@ fn apply<'scope>(
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, mut ready) = entry.remove_entry();
-                // Partitions may come interleaved in any way; within one, the offsets decide.
-                ready.entries.sort_by_key(|entry| (entry.partition, entry.offset));
+                let (epoch, ready) = entry.remove_entry();
                 let mut index = index.borrow_mut();
                 let mut mentions = mentions.session(&ready.mentions);
-                for entry in ready.entries {
-                    if with_mentions {
-                        upsert_with_mentions(&mut index, &entry, |change, diff| mentions.give((change, epoch, diff)));
-                    } else {
-                        index.upsert(&entry);
-                    }
-                }
+                apply_epoch(&mut index, ready.entries, with_mentions, |change, diff| mentions.give((change, epoch, diff)));
                 weights.session(&ready.weights).give_iterator(index.take_changed().into_iter());
             }
         }
@@ -177,13 +171,29 @@ fn apply<'scope>(
     (weights, mentions)
 }
 
+/// Partitions may come interleaved in any way; within one, the offsets decide.
+fn apply_epoch(index: &mut Index, mut entries: Vec<Entry>, with_mentions: bool, mut give: impl FnMut(Mentions, isize)) {
+    entries.sort_by_key(|entry| (entry.partition, entry.offset));
+    for entry in &entries {
+        if with_mentions {
+            upsert_with_mentions(index, entry, &mut give);
+        } else {
+            index.upsert(entry);
+        }
+    }
+}
+
 fn upsert_with_mentions(index: &mut Index, entry: &Entry, mut give: impl FnMut(Mentions, isize)) {
     let before = index.mentions_of(entry.partition, &entry.document);
     index.upsert(entry);
     let after = index.mentions_of(entry.partition, &entry.document);
     if before != after {
-        before.into_iter().for_each(|mentions| give(mentions, -1));
-        after.into_iter().for_each(|mentions| give(mentions, 1));
+        if let Some(before) = before {
+            give(before, -1);
+        }
+        if let Some(after) = after {
+            give(after, 1);
+        }
     }
 }
 
@@ -298,7 +308,7 @@ fn find_in_shard(index: &Index, Query { shard, walker }: Query, settings: &Setti
 }
 
 /// Merges what the shards found, at the owner of the start node.
-fn merge<'scope>(partials: Stream<'scope, u64, Vec<Partial>>, settings: Settings) -> Stream<'scope, u64, Vec<Outcome>> {
+fn merge(partials: Stream<'_, u64, Vec<Partial>>, settings: Settings) -> Stream<'_, u64, Vec<Outcome>> {
     let route = Exchange::new(move |partial: &Partial| owner_of(partial.walker.id.node, settings.shards));
     partials.unary(route, "Merge", move |_capability, _info| {
         let mut open = HashMap::<WalkId, (u32, Partial)>::new();
@@ -344,10 +354,11 @@ fn concluded(mut partial: Partial) -> Outcome {
 
 fn outcome_of(walker: Walker, result: Found, capped: bool) -> Outcome {
     let capped = capped || walker.capped;
-    Outcome { node: walker.id.node, start: walker.id.start, result, capped, rejections: walker.rejections }
+    let stuck = Part::ALL.map(|part| walker.is_stuck(part));
+    Outcome { node: walker.id.node, start: walker.id.start, result, capped, stuck, rejections: walker.rejections }
 }
 
-fn route_home<'scope>(outcomes: Stream<'scope, u64, Vec<Outcome>>, settings: Settings) -> Stream<'scope, u64, Vec<Outcome>> {
+fn route_home(outcomes: Stream<'_, u64, Vec<Outcome>>, settings: Settings) -> Stream<'_, u64, Vec<Outcome>> {
     use timely::dataflow::operators::Exchange as _;
     outcomes.exchange(move |outcome: &Outcome| owner_of(outcome.node, settings.shards))
 }

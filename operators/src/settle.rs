@@ -53,7 +53,9 @@ fn draw_on(
     worker.step_while(|| probe.less_than(&1));
 
     let mut schedule = Schedule::new(settings.seed, quota);
-    frequencies.try_iter().for_each(|frequency| schedule.set_documents(frequency.node, frequency.documents));
+    for frequency in frequencies.try_iter() {
+        schedule.set_documents(frequency.node, frequency.documents);
+    }
     let mut accepting = Limit::new(settings.seed, limit);
     let mut accepted = Vec::new();
     while !accepting.is_reached() && !schedule.is_done() {
@@ -63,7 +65,9 @@ fn draw_on(
         }
         start_input.advance_to(start_input.time() + 1);
         worker.step_while(|| probe.less_than(start_input.time()));
-        outcomes.try_iter().for_each(|outcome| accepting.offer(outcome));
+        for outcome in outcomes.try_iter() {
+            accepting.offer(outcome);
+        }
         accepted.extend(accepting.accept(schedule.peek()));
     }
     accepted

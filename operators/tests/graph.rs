@@ -16,7 +16,7 @@ use synthllm_operators::upsert::Entry;
 use synthllm_operators::walk::Settings;
 
 fn settings(seed: u64, starts: Kind) -> Settings {
-    Settings { shards: SHARDS, seed, starts, min_key_concepts: 2, need_text: seed % 2 == 0, ..Settings::default() }
+    Settings { shards: SHARDS, seed, starts, min_key_concepts: 2, need_text: seed.is_multiple_of(2), ..Settings::default() }
 }
 
 /// The history in epochs, with starts after each of them.
@@ -83,11 +83,11 @@ fn assert_counts(output: &Output, epoch: u64, live: &Live) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn settled_draws_depend_on_the_live_documents_alone(
-        history in history(30), batch in 4..20usize, seed in 0..1_000u64, kind in kind(), workers in 1..=3usize,
+        history in history(40), batch in 2..20usize, seed in 0..1_000u64, kind in kind(), workers in 1..=3usize,
     ) {
         let settings = settings(seed, kind);
         let output = run(workers, &epochs(&history, batch, kind), settings);
@@ -98,7 +98,7 @@ proptest! {
 
     #[test]
     fn every_epoch_is_drawn_from_its_own_documents(
-        history in history(30), batch in 4..20usize, seed in 0..1_000u64, kind in kind(), workers in 1..=3usize,
+        history in history(40), batch in 2..20usize, seed in 0..1_000u64, kind in kind(), workers in 1..=3usize,
     ) {
         let settings = settings(seed, kind);
         let output = run(workers, &epochs(&history, batch, kind), settings);
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn unsettled_draws_are_the_same_on_any_number_of_workers(
-        history in history(30), batch in 4..20usize, seed in 0..1_000u64, kind in kind(), rejections in 0..3u32,
+        history in history(40), batch in 2..20usize, seed in 0..1_000u64, kind in kind(), rejections in 0..3u32,
     ) {
         let settings = Settings { settled: false, rejections, ..settings(seed, kind) };
         let epochs = epochs(&history, batch, kind);

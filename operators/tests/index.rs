@@ -82,7 +82,9 @@ proptest! {
         let mut index = Index::new(SHARDS);
         let mut told = std::collections::BTreeMap::new();
         for entries in history.chunks(batch) {
-            entries.iter().for_each(|entry| { index.upsert(entry); });
+            for entry in entries {
+                index.upsert(entry);
+            }
             for weight in index.take_changed() {
                 told.insert((weight.concept, weight.shard), weight);
             }

@@ -37,6 +37,7 @@ fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
             start,
             result: result(is_found),
             capped: false,
+            stuck: [false; 3],
             rejections: 0,
         };
         outcomes.into_iter().map(outcome).collect()
@@ -94,7 +95,9 @@ proptest! {
         expected.truncate(taken);
 
         let mut limit = Limit::new(3, limit);
-        outcomes.iter().for_each(|outcome| limit.offer(outcome.clone()));
+        for outcome in &outcomes {
+            limit.offer(outcome.clone());
+        }
         let mut accepted = Vec::new();
         let mut sorted = outcomes.clone();
         sorted.sort_by_key(order);

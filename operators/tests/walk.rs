@@ -119,7 +119,8 @@ fn with_too_few_key_concepts_a_start_is_stuck() {
     let settings = Settings { min_key_concepts: 3, ..settings(Kind::Topic, 32) };
     let outcomes = paths(&entries, &topic("t"), settings, 10);
     assert_eq!(outcomes.len(), 10);
-    assert!(outcomes.iter().all(|outcome| outcome.result == Found::Stuck));
+    // No other topic, and after two key concepts no third.
+    assert!(outcomes.iter().all(|outcome| outcome.result == Found::Stuck && outcome.stuck == [true, false, true]));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Record {
         self.topics + self.key_concepts
     }
 
-    /// The static size |X_d| (without the concept walked from) that a posting in this structure has.
+    /// The static size `|X_d|` (without the concept walked from) that a posting in this structure has.
     pub(crate) fn size(&self, of_topic: bool, structure: Structure) -> u16 {
         match (structure, of_topic) {
             (Structure::Pairs, _) => self.topics - 1,

@@ -71,6 +71,9 @@ impl Index {
     }
 
     /// Applies an entry of one of the own shards; see [`crate::upsert`].
+    ///
+    /// # Panics
+    /// If the shard is another worker's.
     pub fn upsert(&mut self, entry: &Entry) -> Upserted {
         assert_eq!(
             entry.partition % self.peers,

@@ -1,6 +1,6 @@
 //! The documents of each concept, grouped by size class.
 //!
-//! A posting's *size* is |X_d| without the concept itself: what a step from the concept can reach in the document. Class 0 is
+//! A posting's *size* is `|X_d|` without the concept itself: what a step from the concept can reach in the document. Class 0 is
 //! size 0, class c holds sizes from 2^(c-1) to 2^c - 1; each class keeps the true bounds of its sizes and of the documents'
 //! concept counts, so that equal sizes are never rejected.
 //!
@@ -33,7 +33,7 @@ pub(crate) struct Class {
     /// Bounds of the documents' concept counts.
     pub(crate) min_total: u16,
     pub(crate) max_total: u16,
-    class: u8,
+    order: u8,
     log_capacity: u8,
     sorted: bool,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Postings {
     blocks: Blocks<u32>,
 }
 
-fn class_of(size: u16) -> u8 {
+fn order_of(size: u16) -> u8 {
     (u16::BITS - size.leading_zeros()) as u8
 }
 
@@ -88,7 +88,7 @@ impl Postings {
 
     /// Adds a posting and returns its position in its class.
     pub(crate) fn add(&mut self, concept: u32, structure: Structure, document: u32, size: u16, total: u16) -> u32 {
-        let at = self.class_for(concept, structure, class_of(size)) as usize;
+        let at = self.class_for(concept, structure, order_of(size)) as usize;
         if self.classes[at].length == 1 << self.classes[at].log_capacity {
             self.grow(at);
         }
@@ -104,7 +104,7 @@ impl Postings {
 
     /// Removes the posting at a position; the document that takes its place is returned.
     pub(crate) fn remove(&mut self, concept: u32, structure: Structure, size: u16, position: u32) -> Option<u32> {
-        let (before, at) = self.locate(concept, structure, class_of(size));
+        let (before, at) = self.locate(concept, structure, order_of(size));
         let class = &mut self.classes[at as usize];
         let documents = self.blocks.slice_mut(class.block, class.length);
         let moved = documents[documents.len() - 1];
@@ -120,33 +120,33 @@ impl Postings {
     }
 
     /// The class of a posting that is there, and the one before it.
-    fn locate(&self, concept: u32, structure: Structure, class: u8) -> (u32, u32) {
+    fn locate(&self, concept: u32, structure: Structure, order: u8) -> (u32, u32) {
         let (mut before, mut at) = (NONE, self.head(concept, structure));
-        while self.classes[at as usize].class != class {
+        while self.classes[at as usize].order != order {
             (before, at) = (at, self.classes[at as usize].next);
         }
         (before, at)
     }
 
     /// Finds a class, or makes it in its place: the chain is in ascending order.
-    fn class_for(&mut self, concept: u32, structure: Structure, class: u8) -> u32 {
+    fn class_for(&mut self, concept: u32, structure: Structure, order: u8) -> u32 {
         let heads = &mut self.heads[structure as usize];
         if heads.len() <= concept as usize {
             heads.resize(concept as usize + 1, NONE);
         }
         let (mut before, mut at) = (NONE, heads[concept as usize]);
-        while at != NONE && self.classes[at as usize].class < class {
+        while at != NONE && self.classes[at as usize].order < order {
             (before, at) = (at, self.classes[at as usize].next);
         }
-        if at != NONE && self.classes[at as usize].class == class {
+        if at != NONE && self.classes[at as usize].order == order {
             return at;
         }
-        let new = self.new_class(class, at);
+        let new = self.new_class(order, at);
         self.link(concept, structure, before, new);
         new
     }
 
-    fn new_class(&mut self, class: u8, next: u32) -> u32 {
+    fn new_class(&mut self, order: u8, next: u32) -> u32 {
         let block = self.blocks.allocate(1);
         let mut new = Class {
             sum: 0,
@@ -156,7 +156,7 @@ impl Postings {
             max_size: 0,
             min_total: 0,
             max_total: 0,
-            class,
+            order,
             log_capacity: 0,
             sorted: true,
         };

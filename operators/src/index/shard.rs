@@ -178,7 +178,7 @@ impl Shard {
         }
     }
 
-    /// The sum of |X_d \ V| over the first `cap` postings, and whether there are more.
+    /// The sum of `|X_d \ V|` over the first `cap` postings, and whether there are more.
     pub(crate) fn admissible(&self, from: u32, step: Step, visited: &[u32], cap: u64) -> (u64, bool) {
         let mut left = cap;
         let mut sum = 0;

@@ -4,7 +4,7 @@
 //! Input: starts, at the owners of their nodes. Output: finished [`Walker`]s. A step goes owner -> shard -> owner: the owner of a concept
 //! knows its weight in every shard and draws the shard, the shard draws the document and the concept in it.
 //! Law (design.md §4): a step of kind X from u with visited set V takes a document d among those that contain u with probability
-//! proportional to |X_d \ V|, then a concept uniform in X_d \ V. A part of the walk without such a concept is stuck and skipped.
+//! proportional to `|X_d \ V|`, then a concept uniform in `X_d \ V`. A part of the walk without such a concept is stuck and skipped.
 //! Everything is defined over the P shards, and every number is a function of (seed, node, start, step, attempt): the walk is
 //! the same on any number of workers.
 //! Cost: about 1.6 draws a step; after [`Settings::rejections`] visited ones the exact weights, at most [`Settings::walk_cap`]

@@ -25,6 +25,11 @@ pub enum Part {
     Concepts = 4,
 }
 
+impl Part {
+    /// All parts, in the order in which they are walked.
+    pub const ALL: [Part; 3] = [Part::Topics, Part::Descent, Part::Concepts];
+}
+
 /// A walk under way, or done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Walker {

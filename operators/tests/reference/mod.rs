@@ -83,7 +83,7 @@ pub fn stats(live: &Live) -> GraphStats {
 }
 
 /// What a step can reach, each with its weight: the number of documents that `from` shares with it, visited ones left out. This
-/// *is* the law: a document by |X_d \ V|, then uniform in it, is proportional to the count of shared documents.
+/// *is* the law: a document by `|X_d \ V|`, then uniform in it, is proportional to the count of shared documents.
 pub fn step_weights(live: &Live, from: &Node, step: Step, visited: &[Node]) -> BTreeMap<Node, u64> {
     let target = if step == Step::TopicTopic { Kind::Topic } else { Kind::KeyConcept };
     let mut weights = BTreeMap::new();

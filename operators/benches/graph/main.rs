@@ -1,0 +1,186 @@
+//! All figures of the graph, per CPU-second on one worker: `cargo bench -p synthllm-operators --bench graph`.
+//!
+//! Two corpora: ten concepts a document from Zipf's law, and the concepts of a real corpus in its own sizes. Beside the operators
+//! stands the least that a program by hand could do (`minimum.rs`): maps and vectors, no dataflow, no retractions.
+
+mod corpus;
+mod meter;
+mod minimum;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use corpus::Corpus;
+use meter::{report, report_bytes, resident_bytes};
+use minimum::Minimum;
+use synthllm_operators::graph::load;
+use synthllm_operators::id::{ConceptId, Kind};
+use synthllm_operators::index::{Index, Weights};
+use synthllm_operators::matching::{Match, best_in_shard, keep_best};
+use synthllm_operators::stats::stats;
+use synthllm_operators::upsert::Entry;
+use synthllm_operators::walk::{Settings, Start, Walker, walk};
+use timely::dataflow::InputHandle;
+use timely::dataflow::operators::{Input, Inspect, Probe};
+use timely::worker::Worker;
+
+const SHARDS: u32 = 8;
+const BATCH: usize = 10_000;
+const STEPS: usize = 1_000_000;
+const MATCHES: usize = 500;
+
+type Shared<T> = Rc<RefCell<T>>;
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    println!("{:<58} {:>11} {:>9} {:>14}", "one worker, 8 shards", "count", "CPU s", "per CPU-second");
+    for corpus in [Some(Corpus::zipf()), Corpus::math()] {
+        match corpus {
+            Some(corpus) => timely::execute_directly(move |worker| bench(worker, &corpus)),
+            None => println!("SKIPPED: corpus-math-mixed.jsonl.zst is not there"),
+        }
+    }
+    match Corpus::library() {
+        Some(corpus) => bench_stats(&corpus),
+        None => println!("SKIPPED: concepts-library-cc0.jsonl.zst is not there"),
+    }
+}
+
+fn bench(worker: &mut Worker, corpus: &Corpus) {
+    println!("\n{}", corpus.name);
+    let settings = Settings { shards: SHARDS, match_cap: u64::MAX, ..Settings::default() };
+    load_and_replace(worker, corpus, settings);
+    load_and_replace_by_hand(corpus);
+    let before = resident_bytes();
+    let (index, weights) = million(corpus);
+    report_bytes("memory per document at 10^6", resident_bytes().saturating_sub(before) / 1_000_000);
+    report("settle 10^6 documents", 1_000_000, || index.borrow_mut().settle());
+    let topics = topics(corpus, &index);
+    let walkers = walk_a_million_steps(worker, &topics, &index, &weights, settings);
+    let matched = report("exact matches at 10^6", MATCHES, || match_all(&index.borrow(), &walkers[..MATCHES], &settings));
+    drop((index, weights));
+    by_hand_at_a_million(corpus, &walkers, &matched);
+}
+
+/// Loads 200 k documents through the dataflow, then replaces 100 k of them.
+fn load_and_replace(worker: &mut Worker, corpus: &Corpus, settings: Settings) {
+    let index = Rc::new(RefCell::new(Index::new(SHARDS)));
+    let (mut entries, mut starts) = (InputHandle::<u64, _>::new(), InputHandle::<u64, _>::new());
+    let probe = worker.dataflow(|scope| {
+        let loading = load(scope.input_from(&mut entries), &index, settings, false);
+        loading.draw(scope.input_from(&mut starts)).probe().0
+    });
+    for (name, round, count) in [("load documents", 0, 200_000), ("replace documents", 1, 100_000)] {
+        let mut documents: Vec<Entry> = corpus.documents(round).take(count).collect();
+        report(name, count, || {
+            for batch in documents.chunks_mut(BATCH) {
+                let mut batch: Vec<Entry> = batch.iter_mut().map(take).collect();
+                entries.send_batch(&mut batch);
+                entries.advance_to(entries.time() + 1);
+                starts.advance_to(*entries.time());
+                worker.step_while(|| probe.less_than(entries.time()));
+            }
+        });
+    }
+}
+
+fn take(entry: &mut Entry) -> Entry {
+    let none = Entry { document: String::new(), partition: 0, offset: 0, content: None };
+    std::mem::replace(entry, none)
+}
+
+fn load_and_replace_by_hand(corpus: &Corpus) {
+    let mut minimum = Minimum::default();
+    for (name, round, count) in [("  by hand: load documents", 0, 200_000), ("  by hand: replace documents", 1, 100_000)] {
+        let documents: Vec<Entry> = corpus.documents(round).take(count).collect();
+        report(name, count, || documents.into_iter().for_each(|entry| minimum.upsert(entry)));
+    }
+}
+
+/// The index and the owners' weights of a million documents.
+fn million(corpus: &Corpus) -> (Shared<Index>, Shared<Weights>) {
+    let (mut index, mut weights) = (Index::new(SHARDS), Weights::new(SHARDS, Kind::Topic));
+    for (number, entry) in corpus.documents(0).take(1_000_000).enumerate() {
+        index.upsert(&entry);
+        if number % BATCH == BATCH - 1 {
+            index.take_changed().into_iter().for_each(|weight| weights.set(weight));
+        }
+    }
+    (Rc::new(RefCell::new(index)), Rc::new(RefCell::new(weights)))
+}
+
+fn topics(corpus: &Corpus, index: &Shared<Index>) -> Vec<ConceptId> {
+    let ids = corpus.topics.iter().map(|name| ConceptId::of(Kind::Topic, name));
+    ids.filter(|&topic| index.borrow().node(topic).is_some()).collect()
+}
+
+/// Walks from the topics, round by round, until a million steps are made.
+fn walk_a_million_steps(
+    worker: &mut Worker,
+    topics: &[ConceptId],
+    index: &Shared<Index>,
+    weights: &Shared<Weights>,
+    settings: Settings,
+) -> Vec<Walker> {
+    let walked = Rc::new(RefCell::new(Vec::<Walker>::new()));
+    let mut starts = InputHandle::<u64, _>::new();
+    let sink = Rc::clone(&walked);
+    let probe = worker.dataflow(|scope| {
+        let walked = walk(scope.input_from(&mut starts), index, weights, settings);
+        walked.inspect(move |walker| sink.borrow_mut().push(walker.clone())).probe().0
+    });
+    let steps = || walked.borrow().iter().map(|walker| walker.nodes().len() - 1).sum::<usize>();
+    report("typed walk steps at 10^6 (sharded dataflow)", STEPS, || {
+        let mut owed = (0..).flat_map(|start| topics.iter().map(move |&node| Start { node, kind: Kind::Topic, start }));
+        while steps() < STEPS {
+            owed.by_ref().take(BATCH).for_each(|start| starts.send(start));
+            starts.advance_to(starts.time() + 1);
+            worker.step_while(|| probe.less_than(starts.time()));
+        }
+    });
+    let rejections: u32 = walked.borrow().iter().map(|walker| walker.rejections).sum();
+    let stuck = walked.borrow().iter().filter(|walker| walker.key_concepts() < settings.min_key_concepts).count();
+    println!("    {} walks, {rejections} visited concepts drawn, {stuck} stuck", walked.borrow().len());
+    let complete = |walker: &Walker| walker.key_concepts() >= settings.min_key_concepts;
+    walked.take().into_iter().filter(complete).collect()
+}
+
+fn match_all(index: &Index, walkers: &[Walker], settings: &Settings) -> Vec<Vec<Match>> {
+    let best = |walker: &Walker| {
+        let best = (0..SHARDS).flat_map(|shard| best_in_shard(index, shard, walker.id, walker.nodes(), settings).0);
+        let mut best: Vec<Match> = best.collect();
+        keep_best(&mut best);
+        best
+    };
+    walkers.iter().map(best).collect()
+}
+
+fn by_hand_at_a_million(corpus: &Corpus, walkers: &[Walker], matched: &[Vec<Match>]) {
+    let mut minimum = Minimum::default();
+    corpus.documents(0).take(1_000_000).for_each(|entry| minimum.upsert(entry));
+    report("  by hand: walk steps at 10^6", STEPS, || minimum.walk(STEPS));
+    let (some, rows) = (MATCHES / 10, minimum.rows());
+    let found = report("  by hand: exact matches at 10^6", some, || {
+        walkers[..some].iter().map(|walker| minimum.best(&rows, walker)).collect::<Vec<_>>()
+    });
+    for (found, matched) in found.iter().zip(matched) {
+        let matched: Vec<&str> = matched.iter().map(|matched| matched.document.as_str()).collect();
+        assert_eq!(found, &matched, "the matches by hand are the same");
+    }
+}
+
+fn bench_stats(corpus: &Corpus) {
+    println!("\n{}", corpus.name);
+    let mut index = Index::new(SHARDS);
+    let count = corpus.len();
+    let documents: Vec<Entry> = corpus.documents(0).take(count).collect();
+    report("load documents (index alone)", count, || {
+        for entry in &documents {
+            index.upsert(entry);
+        }
+    });
+    let stats = report("graph stats: distinct edges", 1, || stats(&index));
+    println!("    {stats:?}");
+}
