@@ -75,6 +75,13 @@ impl Target {
         matches!(self.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
+    /// The request for the list of models.
+    pub fn models_request(&self, client: &reqwest::Client) -> Result<reqwest::RequestBuilder, PoolError> {
+        let refused = |_| PoolError::Endpoint { endpoint: self.settings.endpoint.clone() };
+        let url = self.url.join("../models").map_err(refused)?;
+        Ok(client.get(url).headers(self.headers.clone()).timeout(self.settings.timeout))
+    }
+
     /// Sends a body and waits for the completion, no longer than the settings allow.
     pub async fn attempt(&self, client: &reqwest::Client, body: &str) -> Result<Completion, Failure> {
         let started = Instant::now();
@@ -151,7 +158,7 @@ impl Target {
         }
     }
 
-    fn presentable(&self, text: &str) -> String {
+    pub fn presentable(&self, text: &str) -> String {
         presentable(text, self.settings.api_key.as_ref())
     }
 }
@@ -170,7 +177,7 @@ fn endpoint_url(endpoint: &str) -> Result<Url, PoolError> {
 }
 
 /// The message in an error body: `OpenAI`'s shape, or what there is.
-fn server_message(body: &[u8]) -> String {
+pub(crate) fn server_message(body: &[u8]) -> String {
     let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let message = parsed.as_ref().and_then(|value| {
         let candidates = [&value["error"]["message"], &value["message"], &value["detail"], &value["error"]];
@@ -180,7 +187,7 @@ fn server_message(body: &[u8]) -> String {
 }
 
 /// An error with its causes; those that only repeat what was said are left out.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

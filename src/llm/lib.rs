@@ -15,6 +15,7 @@ pub mod error;
 pub mod key;
 pub mod limits;
 mod pool;
+pub mod probe;
 pub mod prompts;
 pub mod request;
 pub mod retry;
