@@ -17,7 +17,7 @@ type Mentions = (Vec<u32>, Vec<u32>);
 
 /// An endless supply of documents.
 pub struct Corpus {
-    pub name: &'static str,
+    pub name: String,
     pub topics: Vec<String>,
     key_concepts: Vec<String>,
     source: Source,
@@ -34,24 +34,15 @@ impl Corpus {
     /// Ten concepts a document, from Zipf's law over 200,000.
     pub fn zipf() -> Corpus {
         Corpus {
-            name: "ten concepts a document, Zipf over 200,000",
+            name: "ten concepts a document, Zipf over 200,000".to_owned(),
             topics: (0..ZIPF_TOPICS).map(|rank| format!("topic number {rank}")).collect(),
             key_concepts: (0..ZIPF_KEY_CONCEPTS).map(|rank| format!("concept number {rank}")).collect(),
             source: Source::Zipf(cumulated(ZIPF_TOPICS), cumulated(ZIPF_KEY_CONCEPTS)),
         }
     }
 
-    /// Encyclopedia entries and textbooks of mathematics, in their own sizes.
-    pub fn math() -> Option<Corpus> {
-        Corpus::file("sizes of corpus-math-mixed", "corpus-math-mixed.jsonl.zst")
-    }
-
-    /// Subjects of catalogue records.
-    pub fn library() -> Option<Corpus> {
-        Corpus::file("concepts-library-cc0", "concepts-library-cc0.jsonl.zst")
-    }
-
-    fn file(name: &'static str, file: &str) -> Option<Corpus> {
+    /// The concepts of real documents; `None` where the file is not there.
+    pub fn file(file: &str) -> Option<Corpus> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(file);
         let lines = std::io::BufReader::new(zstd::stream::read::Decoder::new(std::fs::File::open(path).ok()?).ok()?).lines();
         let (mut topics, mut key_concepts) = (Names::default(), Names::default());
@@ -61,7 +52,12 @@ impl Corpus {
                 serde_json::from_str(&line.expect("the file is whole")).expect("lines are JSON");
             documents.push((topics.places(&document["topics"]), key_concepts.places(&document["concepts"])));
         }
-        Some(Corpus { name, topics: topics.names, key_concepts: key_concepts.names, source: Source::File(documents) })
+        Some(Corpus {
+            name: file.to_owned(),
+            topics: topics.names,
+            key_concepts: key_concepts.names,
+            source: Source::File(documents),
+        })
     }
 
     /// How many documents the file has.
