@@ -20,7 +20,7 @@ pub struct Cli {
     #[arg(long, short, global = true, value_name = "FILE", env = "SYNTHLLM_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Say more; twice for every epoch and retry, three times for every record
+    /// Say more: every epoch and retry with -v, every record with -vv
     #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 

@@ -45,7 +45,9 @@ fn of_log_error(error: &LogError) -> Option<&'static str> {
     match error {
         LogError::Fenced { .. } => Some("only one process may own a shard; this one has ended, the other goes on"),
         LogError::OutOfRange { .. } => Some("the log lost records that were not read yet; look at its retention"),
-        LogError::Missing { .. } => Some("run `synthllm topics create`"),
+        LogError::Missing { .. } => {
+            Some("look at `log.path` or `log.prefix`; on SQLite `synthllm ingest` creates the logs as well")
+        }
         LogError::Unfit { .. } => {
             Some("change the topics as said, or use another `log.prefix` and `synthllm topics create`")
         }

@@ -11,7 +11,7 @@ use crate::config::{Config, LogKind};
 /// Opens logs that exist. A SQLite file is not made by looking at it.
 pub fn open(config: &Config) -> anyhow::Result<Arc<dyn Log>> {
     if config.log.kind == LogKind::Sqlite && !config.log.path.exists() {
-        return Err(LogError::Missing { missing: format!("the file {}", config.log.path.display()) }.into());
+        return Err(LogError::Missing { missing: format!("the file {} is", config.log.path.display()) }.into());
     }
     connect(config)
 }

@@ -91,7 +91,7 @@ fn describe(found: &[Neighborhood]) -> Result<String, std::fmt::Error> {
         let kind = if concept.kind == Kind::Topic { "topic" } else { "key concept" };
         writeln!(text, "{} ({kind} of {})", concept.name, count(*documents, "document"))?;
         for (title, neighbors) in [("topics", topics), ("key concepts", key_concepts)] {
-            writeln!(text, "  {title}: {}", if neighbors.is_empty() { "none" } else { "" })?;
+            writeln!(text, "  {title}:{}", if neighbors.is_empty() { " none" } else { "" })?;
             neighbors.iter().try_for_each(|neighbor| writeln!(text, "{:>8}  {}", neighbor.documents, neighbor.name))?;
         }
     }

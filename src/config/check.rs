@@ -193,11 +193,7 @@ impl Checker<'_, '_> {
         });
         let own_key = own.api_key_env.is_some() || own.api_key_file.is_some();
         let file = if own_key { &own.api_key_file } else { &llm.api_key_file };
-        ApiKey {
-            variable: variable.clone(),
-            required: self.layers.place(&key).is_some(),
-            file: file.as_ref().map(PathBuf::from),
-        }
+        ApiKey { variable: variable.clone(), required: self.layers.is_said(&key), file: file.as_ref().map(PathBuf::from) }
     }
 
     fn price(&mut self, key: &str, price: Price) -> Price {

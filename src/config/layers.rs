@@ -131,7 +131,19 @@ impl<'t> Layers<'t> {
         table.remove(last.as_str());
     }
 
-    /// Where the user said something about a key; nothing where the default holds.
+    /// Whether the user said something about exactly this key.
+    pub fn is_said(&self, key: &str) -> bool {
+        let mut table = Some(&self.user);
+        let mut said = false;
+        for part in key.split('.') {
+            let value = table.and_then(|table| table.get(part));
+            said = value.is_some();
+            table = value.and_then(|value| value.get_ref().as_table());
+        }
+        said
+    }
+
+    /// Where the user said something about a key, or about the table that it is missing in; nothing where the default holds.
     pub fn place(&self, key: &str) -> Option<Place> {
         let mut table = &self.user;
         let mut place = None;
@@ -261,6 +273,7 @@ mod tests {
         layers.add_file("f.toml", "\n[log]\n\npath = 'c'\n").unwrap();
         assert_eq!(layers.place("log.path"), Some(Place::Line("f.toml".into(), 4)));
         assert_eq!(layers.place("log.kind"), Some(Place::Line("f.toml".into(), 2)));
+        assert!(layers.is_said("log.path") && !layers.is_said("log.kind") && !layers.is_said("log.path.x"));
         layers.add_variable("SYNTHLLM_LOG__PATH", "d");
         assert_eq!(layers.place("log.path"), Some(Place::Variable("SYNTHLLM_LOG__PATH".into())));
     }

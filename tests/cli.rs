@@ -1,0 +1,466 @@
+//! The commands as users run them: the real binary, on SQLite, each test in a folder of its own.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use serde_json::Value;
+use synthllm_log::sqlite::SqliteLog;
+use synthllm_log::{Append, Log, LogName, Writer};
+use synthllm_operators::codec;
+use synthllm_operators::record::{Extraction, Pointer, Sample, SampleProvenance, Topic, Usage};
+use tempfile::TempDir;
+
+/// A folder in which commands run, with an environment that names no configuration.
+struct Place(TempDir);
+
+/// What a command did.
+struct Done {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Place(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synthllm"));
+        command.args(arguments).current_dir(self.0.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SYNTHLLM_") || name == "RUST_LOG") {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        Done::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        done.stdout
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    fn log(&self) -> Arc<dyn Log> {
+        let log = SqliteLog::open(&self.path("synthllm.db"), 8, 8).unwrap();
+        log.create().unwrap();
+        log
+    }
+
+    /// The ids of `documents` with their values, as they stand in the log.
+    fn documents(&self) -> Vec<(String, Option<String>)> {
+        let log = self.log();
+        let from: Vec<_> = (0..8).map(|partition| (partition, 0)).collect();
+        let mut documents = Vec::new();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let each = |record: synthllm_log::Record| documents.push((text(record.key.unwrap()), record.value.map(text)));
+        synthllm_log::read_to_end(&log, LogName::Documents, &from, each, |_, _| {}).unwrap();
+        documents.sort();
+        documents
+    }
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Done { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+fn append(writer: &mut dyn Writer, log: LogName, key: &str, value: Option<Vec<u8>>) {
+    writer.append(vec![Append { log, partition: None, key: Some(key.into()), value }]).unwrap();
+}
+
+fn extraction(topics: &[(&str, &[&str])]) -> Vec<u8> {
+    let place = Pointer { partition: 0, offset: 0 };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    codec::encode(&Extraction {
+        text: None,
+        version: place,
+        since: place,
+        content_hash: 0,
+        level: None,
+        subject: None,
+        topics: topics
+            .iter()
+            .map(|(name, key_concepts)| Topic { name: (*name).into(), key_concepts: names(key_concepts) })
+            .collect(),
+        key_concepts: Vec::new(),
+        source: None,
+        url: None,
+        license: None,
+        model: None,
+        prompt: None,
+        usage: Usage::default(),
+        cost: 0.0,
+    })
+}
+
+/// Three documents, one of them deleted again.
+fn seed_extractions(place: &Place) {
+    let log = place.log();
+    let mut writer = log.writer("test").unwrap();
+    append(
+        &mut *writer,
+        LogName::Extractions,
+        "a",
+        Some(extraction(&[("Algebra", &["Group", "Ring"]), ("Geometry", &["Circle"])])),
+    );
+    append(&mut *writer, LogName::Extractions, "b", Some(extraction(&[("algebra", &["group", "Field"])])));
+    append(&mut *writer, LogName::Extractions, "c", Some(extraction(&[("History", &["Rome"])])));
+    append(&mut *writer, LogName::Extractions, "c", None);
+    writer.commit().unwrap();
+}
+
+fn sample(id: &str) -> Vec<u8> {
+    let provenance = SampleProvenance {
+        combination: "0".repeat(32),
+        walk: Vec::new(),
+        documents: Vec::new(),
+        models: Default::default(),
+        prompts: Default::default(),
+    };
+    serde_json::to_vec(&Sample {
+        id: id.into(),
+        level: 1,
+        question: format!("question {id}"),
+        answer: Some("answer".into()),
+        concepts: Vec::new(),
+        topics: Vec::new(),
+        provenance,
+        scores: Default::default(),
+        usage: Usage::default(),
+        cost: 0.0,
+    })
+    .unwrap()
+}
+
+#[test]
+fn lines_go_in_from_plain_and_compressed_files_and_standard_input() {
+    let place = Place::new();
+    place.write("plain.jsonl", "{\"id\":\"a\",\"text\":\"x\"}\n\n{\"text\":\"y\"}");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(b"{\"id\":\"b\",\"text\":\"x\"}\n").unwrap();
+    place.write("lines.jsonl.gz", gz.finish().unwrap());
+    place.write("lines.jsonl.zst", zstd::encode_all(&b"{\"id\":\"c\",\"text\":\"x\"}\n"[..], 1).unwrap());
+    assert_eq!(
+        place.ok(&["ingest", "plain.jsonl", "lines.jsonl.gz", "lines.jsonl.zst"]),
+        "ingested 4 documents from 3 files\n"
+    );
+
+    let mut command = place.command(&["ingest", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"{\"id\":\"d\",\"text\":\"x\"}").unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+
+    let ids: Vec<_> = place.documents().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 5);
+    assert!(["a", "b", "c", "d"].iter().all(|id| ids.iter().any(|found| found == id)), "{ids:?}");
+    assert!(ids.contains(&synthllm_operators::id::document_key_of_text("y")), "{ids:?}");
+}
+
+#[test]
+fn texts_of_a_folder_go_in_under_their_relative_paths() {
+    let place = Place::new();
+    place.write("notes/one.txt", "first");
+    place.write("notes/deep/two.md", "second");
+    place.write("notes/.hidden.txt", "no");
+    place.write("notes/picture.png", "no");
+    assert_eq!(place.ok(&["ingest", "notes"]), "ingested 2 documents from 2 files\n");
+    let documents = place.documents();
+    assert_eq!(documents.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["deep/two.md", "one.txt"]);
+    let value: Value = serde_json::from_str(documents[1].1.as_ref().unwrap()).unwrap();
+    assert_eq!(value["text"], "first");
+}
+
+#[test]
+fn a_bad_line_is_reported_with_its_number_and_the_rest_goes_in() {
+    let place = Place::new();
+    place.write(
+        "bad.jsonl",
+        b"{\"id\":\"a\",\"text\":\"x\"}\nnot json\n{\"id\":\"b\",\"text\":7}\n{}\n\xff\n{\"id\":\"c\",\"text\":\"x\"}\n",
+    );
+    let done = place.run(&["ingest", "bad.jsonl"]);
+    assert_eq!(done.code, 0);
+    assert_eq!(done.stdout, "ingested 2 documents from 1 file\nskipped 4 lines that are no documents\n");
+    for number in [2, 3, 4, 5] {
+        assert!(done.stderr.contains(&format!("bad.jsonl:{number}: not a document")), "{}", done.stderr);
+    }
+    assert_eq!(place.run(&["ingest", "--strict", "bad.jsonl"]).code, 1);
+    assert_eq!(place.documents().len(), 4);
+}
+
+#[test]
+fn a_file_that_is_not_there_stops_ingest_before_anything_goes_in() {
+    let place = Place::new();
+    place.write("good.jsonl", "{\"id\":\"a\",\"text\":\"x\"}");
+    let done = place.run(&["ingest", "good.jsonl", "missing.jsonl"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.contains("can't read missing.jsonl"), "{}", done.stderr);
+    assert!(!place.path("synthllm.db").exists());
+}
+
+#[test]
+fn export_writes_the_live_samples_sorted_and_replaces_the_file_whole() {
+    let place = Place::new();
+    let log = place.log();
+    assert_eq!(place.ok(&["export", "samples.jsonl"]), "exported 0 samples to samples.jsonl\n");
+    let mut writer = log.writer("test").unwrap();
+    for id in ["b", "a", "c"] {
+        append(&mut *writer, LogName::Samples, id, Some(sample(id)));
+    }
+    append(&mut *writer, LogName::Samples, "b", None);
+    writer.commit().unwrap();
+    assert_eq!(place.ok(&["export", "samples.jsonl"]), "exported 2 samples to samples.jsonl\n");
+    let text = fs::read_to_string(place.path("samples.jsonl")).unwrap();
+    let ids: Vec<_> = text.lines().map(|line| serde_json::from_str::<Sample>(line).unwrap().id).collect();
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!(place.ok(&["export", "-"]), text);
+    let left = fs::read_dir(place.0.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".part"));
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_record_that_is_no_sample_stops_export_with_its_place_and_leaves_the_file_alone() {
+    let place = Place::new();
+    place.write("samples.jsonl", "before");
+    let log = place.log();
+    let mut writer = log.writer("test").unwrap();
+    append(&mut *writer, LogName::Samples, "a", Some(b"{}".to_vec()));
+    writer.commit().unwrap();
+    let done = place.run(&["export", "samples.jsonl"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.contains("samples/") && done.stderr.contains("at offset 0"), "{}", done.stderr);
+    assert_eq!(fs::read_to_string(place.path("samples.jsonl")).unwrap(), "before");
+}
+
+#[test]
+fn delete_writes_tombstones_and_names_unknown_ids() {
+    let place = Place::new();
+    place.write("d.jsonl", "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"text\":\"x\"}\n{\"id\":\"c\",\"text\":\"x\"}");
+    place.write("ids", "b\n\nunknown\n");
+    place.ok(&["ingest", "d.jsonl"]);
+    let done = place.run(&["delete", "a", "--from-file", "ids"]);
+    assert_eq!(done.stdout, "deleted 3 documents (1 of them unknown)\n", "{}", done.stderr);
+    assert!(done.stderr.contains("\"unknown\""), "{}", done.stderr);
+    let gone: Vec<_> = place.documents().into_iter().filter(|(_, value)| value.is_none()).map(|(id, _)| id).collect();
+    assert_eq!(gone, ["a", "b", "unknown"]);
+    assert_eq!(place.run(&["delete"]).code, 2);
+}
+
+#[test]
+fn status_counts_what_waits() {
+    let place = Place::new();
+    place.write("d.jsonl", "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"text\":\"x\"}");
+    place.ok(&["ingest", "d.jsonl"]);
+    seed_extractions(&place);
+    let status = place.json(&["status", "--json"]);
+    assert_eq!(status["totals"]["documents"], 2);
+    assert_eq!(status["totals"]["waiting"], serde_json::json!({"combinations": 0, "documents": 2, "extractions": 4}));
+    assert_eq!(status["shards"].as_array().unwrap().len(), 3 * 8);
+    assert!(place.ok(&["status"]).contains("2 documents extracted, 0 samples, 0 dead letters"));
+}
+
+#[test]
+fn graph_stats_are_exact_and_neighbors_are_counted() {
+    let place = Place::new();
+    seed_extractions(&place);
+    let stats = place.json(&["graph", "stats", "--json"]);
+    let expected = serde_json::json!({
+        "documents": 2, "topics": 2, "key_concepts": 4, "incidences": 8,
+        "topic_topic_edges": 1, "topic_concept_edges": 7, "concept_concept_edges": 4,
+    });
+    assert_eq!(stats, expected);
+    insta::assert_snapshot!(place.ok(&["graph", "neighbors", " ALGEBRA "]), @r"
+    algebra (topic of 2 documents)
+      topics:
+           1  geometry
+      key concepts:
+           2  group
+           1  circle
+           1  field
+           1  ring
+    ");
+    let done = place.run(&["graph", "neighbors", "rome"]);
+    assert_eq!((done.code, done.stderr.as_str()), (1, "error: no live document mentions \"rome\"\n"));
+}
+
+#[test]
+fn graph_draw_is_the_same_every_time_and_asks_no_model() {
+    let place = Place::new();
+    seed_extractions(&place);
+    let drawn = place.ok(&["graph", "draw", "3"]);
+    assert_eq!(drawn, place.ok(&["graph", "draw", "3"]));
+    assert!(drawn.lines().count() <= 3);
+    for line in drawn.lines() {
+        let combination: Value = serde_json::from_str(line).unwrap();
+        assert!(combination["key_concepts"].as_array().unwrap().len() >= 3, "{line}");
+        assert_eq!(combination["documents"].as_array().unwrap().len(), 2, "{line}");
+    }
+    assert!(drawn.lines().count() > 0);
+}
+
+#[test]
+fn topics_create_creates_once() {
+    let place = Place::new();
+    let first = place.ok(&["topics", "create"]);
+    assert!(first.starts_with("created in synthllm.db:\n") && first.lines().count() == 12, "{first}");
+    assert_eq!(place.ok(&["topics", "create"]), "nothing to do: all 11 logs exist in synthllm.db\n");
+}
+
+#[test]
+fn looking_at_logs_that_do_not_exist_makes_none_and_says_what_to_do() {
+    let place = Place::new();
+    for arguments in
+        [&["status"][..], &["export", "x.jsonl"], &["graph", "stats"], &["dead-letters", "list"], &["delete", "a"]]
+    {
+        let done = place.run(arguments);
+        assert_eq!(done.code, 1, "{arguments:?}");
+        assert!(done.stderr.contains("synthllm.db") && done.stderr.contains("hint: "), "{}", done.stderr);
+    }
+    assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_wrong_configuration_is_told_whole_and_starts_nothing() {
+    let place = Place::new();
+    place.write("synthllm.toml", "[log]\nkind = 'redis'\n\n[sampling]\nlevels = []\n");
+    let done = place.run(&["ingest", "missing.jsonl"]);
+    assert_eq!(done.code, 2);
+    insta::assert_snapshot!(done.stderr, @r"
+    error: the configuration has 2 problems
+      synthllm.toml:2: `log.kind`: unknown variant `redis`, expected `sqlite` or `kafka`
+      synthllm.toml:5: `sampling.levels`: found [], expected one or more of 1, 2, 3, each once
+    hint: configs/reference.toml explains every key with its default
+    ");
+    let done = place.run(&["--config", "other.toml", "check"]);
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains("other.toml"), "{}", done.stderr);
+}
+
+#[test]
+fn check_connect_names_everything_that_fails() {
+    let place = Place::new();
+    // Port 9 of this machine has no server.
+    place.write("synthllm.toml", "llm.endpoint = 'http://127.0.0.1:9/v1'\n");
+    assert_eq!(place.ok(&["check"]), "ok      configuration: synthllm.toml\n");
+    let done = place.run(&["check", "--connect"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stdout.contains("failed  logs: "), "{}", done.stdout);
+    assert!(done.stdout.contains("failed  model of extract, question, answer: http://127.0.0.1:9/v1"), "{}", done.stdout);
+    assert!(done.stderr.contains("2 of 4 checks failed"), "{}", done.stderr);
+}
+
+#[test]
+fn check_connect_finds_the_model_of_an_endpoint() {
+    let server = synthllm_testkit::scripted::ScriptedServer::start(synthllm_testkit::scripted::Options::default());
+    let place = Place::new();
+    place.ok(&["topics", "create"]);
+    place.write("synthllm.toml", format!("llm.endpoint = '{}'\n", server.endpoint()));
+    let report = place.ok(&["check", "--connect"]);
+    assert_eq!(report.lines().filter(|line| line.starts_with("ok ")).count(), 4, "{report}");
+}
+
+#[test]
+fn a_key_in_the_wrong_place_never_shows() {
+    let place = Place::new();
+    for text in ["llm.api_key = 'sk-hidden'", "llm.api_key_env = 'sk-hidden'", "llm.endpoint = 'http://u:sk-hidden@h/v1'"] {
+        place.write("synthllm.toml", text);
+        for arguments in [&["check"][..], &["check", "--connect"], &["-vvv", "run", "--drain"]] {
+            let done = place.run(arguments);
+            assert_eq!(done.code, 2, "{text}");
+            assert!(!done.stderr.contains("hidden") && !done.stdout.contains("hidden"), "{}", done.stderr);
+        }
+    }
+    place.write("synthllm.toml", "llm.endpoint = 'http://127.0.0.1:9/v1'\n");
+    let done =
+        Done::of(place.command(&["-vvv", "check", "--connect"]).env("SYNTHLLM_API_KEY", "sk-hidden").output().unwrap());
+    assert!(!done.stderr.contains("hidden") && !done.stdout.contains("hidden"), "{}", done.stderr);
+}
+
+#[test]
+fn a_variable_that_the_configuration_names_must_be_set() {
+    let place = Place::new();
+    place.ok(&["topics", "create"]);
+    place.write("synthllm.toml", "llm.api_key_env = 'SYNTHLLM_NO_SUCH_KEY'\n");
+    let done = place.run(&["check", "--connect"]);
+    assert!(done.stdout.contains("the environment variable SYNTHLLM_NO_SUCH_KEY is not set"), "{}", done.stdout);
+    assert_eq!(done.code, 1);
+}
+
+#[test]
+fn dead_letters_are_listed_for_people_and_for_programs() {
+    let place = Place::new();
+    let letter = r#"{"role":"extract","stage":"decode","log":"documents","partition":2,"offset":7,"key":"a","reason":"value: not JSON","payload":"eA==","answer":null}"#;
+    let log = place.log();
+    let mut writer = log.writer("test").unwrap();
+    append(&mut *writer, LogName::DeadLetters, "extract/2/7", Some(letter.into()));
+    writer.commit().unwrap();
+    insta::assert_snapshot!(place.ok(&["dead-letters", "list"]), @r#"
+    documents/2 at offset 7, key "a"
+      decode of extract: value: not JSON
+    1 dead letter
+    "#);
+    assert_eq!(place.json(&["dead-letters", "list", "--json"]), serde_json::from_str::<Value>(letter).unwrap());
+}
+
+#[test]
+fn the_words_of_the_command_line() {
+    let place = Place::new();
+    insta::with_settings!({ snapshot_path => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"), prepend_module_to_snapshot => false }, {
+        let commands: [&[&str]; 14] = [
+            &[], &["ingest"], &["run"], &["export"], &["delete"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
+            &["graph", "draw"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
+        ];
+        for command in commands {
+            let help = place.ok(&[command, &["-h"]].concat());
+            insta::assert_snapshot!(["help", &command.join("-")].join("-").trim_end_matches('-'), help);
+        }
+    });
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let place = Place::new();
+    let wrong: [&[&str]; 6] = [
+        &["frobnicate"],
+        &["ingest"],
+        &["run", "--role", "cook"],
+        &["run", "-n", "2"],
+        &["run", "-n", "2", "-p", "2", "--hosts", "hosts"],
+        &["-v", "-q", "status"],
+    ];
+    for arguments in wrong {
+        assert_eq!(place.run(arguments).code, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_need_no_configuration() {
+    let place = Place::new();
+    place.write("synthllm.toml", "nonsense = 1");
+    assert!(place.ok(&["completions", "bash"]).contains("dead-letters"));
+}

@@ -1,0 +1,274 @@
+//! The configuration: what is loaded, what is refused, and that everything wrong is said at once with its place.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use synthllm::config::{self, Config, LogKind, REFERENCE, Source, Start, When, Withdraw, from_text};
+use synthllm_llm::{Structured, Task};
+use synthllm_operators::id::Kind;
+use synthllm_operators::record::{Node, Sample, SampleDocument, SampleProvenance, Usage};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")
+}
+
+fn load(text: &str) -> Result<Config, String> {
+    load_with(text, &[])
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    from_text("synthllm.toml", text, variables).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn every_file_in_configs_loads() {
+    let mut loaded = Vec::new();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            config::from_text(&path.display().to_string(), &std::fs::read_to_string(&path).unwrap(), []).unwrap();
+            loaded.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    for name in ["quickstart", "kafka", "cluster", "paper-math", "reference"] {
+        assert!(loaded.iter().any(|loaded| loaded == name), "configs/{name}.toml is missing");
+    }
+}
+
+#[test]
+fn the_reference_is_the_defaults_and_the_defaults_are_these() {
+    let config = Config::default();
+    let mut said = load(REFERENCE).unwrap();
+    // A variable that a file names must be set; the default need not be.
+    for task in [&mut said.llm.extract, &mut said.llm.question, &mut said.llm.answer] {
+        assert!(std::mem::take(&mut task.api_key.required));
+    }
+    assert_eq!(said, config);
+    assert_eq!((config.log.kind, config.log.path.as_path()), (LogKind::Sqlite, Path::new("synthllm.db")));
+    assert_eq!((config.log.prefix.as_str(), config.log.partitions), ("synthllm.", 8));
+    assert_eq!((config.extract.source, config.generate.withdraw), (Source::Model, Withdraw::Deleted));
+    assert_eq!((config.sampling.levels.as_slice(), config.sampling.epochs), ([1, 2, 3].as_slice(), 5));
+    assert_eq!((config.sampling.start, config.sampling.limit.of(3)), (Start::Auto, None));
+    assert_eq!((config.generate.answers, config.generate.questions), (1, [5, 5, 3]));
+    assert_eq!((config.graph.max_concepts, config.graph.min_key_concepts), (200, 3));
+    assert_eq!(config.run.commit_interval, Duration::from_millis(200));
+    assert_eq!(config.llm.of(Task::Extract).settings.structured, Structured::JsonSchema);
+}
+
+#[test]
+fn draws_are_settled_with_drain_and_continuous_without_unless_it_is_said() {
+    let sampling = Config::default().sampling;
+    assert_eq!((sampling.when(true), sampling.when(false)), (When::Settled, When::Continuous));
+    let said = load("sampling.when = 'continuous'").unwrap().sampling;
+    assert_eq!((said.when(true), said.when(false)), (When::Continuous, When::Continuous));
+}
+
+/// A key that is commented out in the reference means something by its absence; what it shows must be a key all the same.
+#[test]
+fn keys_that_the_reference_comments_out_are_keys() {
+    let is_key = |line: &str| line.strip_prefix("# ").is_some_and(|rest| rest.split(' ').nth(1) == Some("="));
+    let said: Vec<_> = REFERENCE.lines().map(|line| if is_key(line) { &line[2..] } else { line }).collect();
+    let properties = tempfile::NamedTempFile::new().unwrap();
+    let text = said.join("\n").replace("\"client.properties\"", &format!("{:?}", properties.path()));
+    let text = text.replace("prompts = \"prompts\"", &format!("prompts = {:?}", folder().join("prompts")));
+    assert!(REFERENCE.lines().filter(|line| is_key(line)).count() >= 9);
+    let config = load(&text).unwrap();
+    assert_eq!(config.sampling.limit.of(1), Some(1000));
+    assert_eq!(config.log.replication, Some(3));
+}
+
+#[test]
+fn everything_wrong_is_said_at_once_with_line_and_key() {
+    let text = "app = 'a b'\n\n[log]\nkind = 'redis'\npth = 'x'\n\n[llm]\ntimeout = 'soon'\nmax_in_flight = 0\n\n\
+                [llm.answer]\ntemperature = 9.0\n\n[sampling]\nlevels = [1, 4]\nlimit = { level9 = 1 }\n";
+    insta::assert_snapshot!(load(text).unwrap_err(), @r#"
+    the configuration has 8 problems
+      synthllm.toml:1: `app`: found "a b", expected a name of 1 to 64 letters, digits, `.`, `_` and `-`
+      synthllm.toml:4: `log.kind`: unknown variant `redis`, expected `sqlite` or `kafka`
+      synthllm.toml:5: `log.pth`: unknown key `pth`, expected one of `kind`, `path`, `brokers`, `prefix`, `partitions`, `documents`, `replication`, `properties`, `properties_file`
+      synthllm.toml:8: `llm.timeout`: invalid value: string "soon", expected a duration
+      synthllm.toml:9: `llm.max_in_flight`: found 0, expected 1 to 100000
+      synthllm.toml:12: `llm.answer.temperature`: found 9, expected 0 to 2
+      synthllm.toml:15: `sampling.levels`: found [1, 4], expected one or more of 1, 2, 3, each once
+      synthllm.toml:16: `sampling.limit.level9`: unknown key `level9`, expected one of `level1`, `level2`, `level3`
+    "#);
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    let problems = load("app = 'a'\n[log\nkind = 'kafka'").unwrap_err();
+    assert!(problems.contains("synthllm.toml:2"), "{problems}");
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_is_named_when_it_is_wrong() {
+    let variables =
+        [("SYNTHLLM_LOG__PATH", "/tmp/x.db"), ("SYNTHLLM_SAMPLING__LIMIT", "{ level3 = 4 }"), ("SYNTHLLM_APP", "b")];
+    let config = load_with("app = 'a'\nlog.path = 'y.db'", &variables).unwrap();
+    assert_eq!((config.app.as_str(), config.log.path.as_path()), ("b", Path::new("/tmp/x.db")));
+    assert_eq!(config.sampling.limit.of(3), Some(4));
+    let problems = load_with("", &[("SYNTHLLM_LOG__PARTITIONS", "many")]).unwrap_err();
+    assert!(problems.contains("environment variable SYNTHLLM_LOG__PARTITIONS: `log.partitions`"), "{problems}");
+}
+
+#[test]
+fn a_task_overrides_what_llm_says_and_inherits_the_rest() {
+    let text = "[llm]\nmodel = 'a'\nmax_tokens = 7\n[llm.answer]\nmodel = 'b'\ntimeout = '30s'";
+    let llm = load(text).unwrap().llm;
+    let of = |task| {
+        let settings = &llm.of(task).settings;
+        (settings.model.as_str(), settings.max_tokens, settings.timeout.as_secs())
+    };
+    assert_eq!(of(Task::Question), ("a", 7, 120));
+    assert_eq!(of(Task::Answer), ("b", 7, 30));
+}
+
+#[test]
+fn a_variable_for_the_key_must_be_set_only_where_the_configuration_names_it() {
+    let required = |text| load(text).unwrap().llm.answer.api_key.required;
+    assert!(!required("llm.model = 'm'"));
+    assert!(required("llm.api_key_env = 'K'"));
+    assert!(required("llm.answer.api_key_env = 'K'"));
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_never_repeated() {
+    let secrets = [
+        "[llm]\napi_key = 'sk-hidden'",
+        "[llm]\napi_key_env = 'sk-hidden'",
+        "[llm]\nendpoint = 'http://user:hidden@host/v1'",
+        "[llm.extra]\napi_key = 'sk-hidden'",
+        "[log]\nproperties = { 'sasl.password' = 'hidden' }",
+    ];
+    for text in secrets {
+        let problems = load(text).unwrap_err();
+        assert!(!problems.contains("hidden"), "{problems}");
+        assert!(problems.contains("synthllm.toml:"), "{problems}");
+    }
+    let properties = [("SYNTHLLM_LOG__PROPERTIES", "{ 'sasl.password' = 'hidden' }")];
+    let config = load_with("", &properties).unwrap();
+    assert!(!format!("{config:?}").contains("hidden"));
+}
+
+#[test]
+fn a_sample_has_the_keys_of_its_schema_and_no_others() {
+    let schema: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder().join("sample.schema.json")).unwrap()).unwrap();
+    let sample = serde_json::to_value(sample()).unwrap();
+    let provenance = &schema["properties"]["provenance"];
+    let document = &provenance["properties"]["documents"]["items"];
+    let node = &provenance["properties"]["walk"]["items"];
+    assert_keys(&sample, &schema);
+    assert_keys(&sample["provenance"], provenance);
+    assert_keys(&sample["provenance"]["documents"][0], document);
+    assert_keys(&sample["provenance"]["walk"][0], node);
+    assert_keys(&sample["usage"], &schema["properties"]["usage"]);
+    assert!(node["properties"]["kind"]["enum"].as_array().unwrap().contains(&sample["provenance"]["walk"][0]["kind"]));
+}
+
+/// The object has exactly the properties of its schema, all of which are required.
+fn assert_keys(object: &serde_json::Value, schema: &serde_json::Value) {
+    let keys: Vec<_> = object.as_object().unwrap().keys().collect();
+    let properties: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, properties);
+    let mut required: Vec<_> = schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+    required.sort_unstable();
+    assert_eq!(keys, required);
+}
+
+fn sample() -> Sample {
+    Sample {
+        id: "0".repeat(32),
+        level: 3,
+        question: "Why?".into(),
+        answer: None,
+        concepts: vec!["group".into()],
+        topics: vec![],
+        provenance: SampleProvenance {
+            combination: "1".repeat(32),
+            walk: vec![Node { kind: Kind::KeyConcept, name: "group".into() }],
+            documents: vec![SampleDocument {
+                id: "a".into(),
+                version: "0:1".into(),
+                jaccard: 0.5,
+                source: None,
+                license: None,
+            }],
+            models: Default::default(),
+            prompts: Default::default(),
+        },
+        scores: Default::default(),
+        usage: Usage::default(),
+        cost: 0.0,
+    }
+}
+
+/// Keys as users write and miswrite them.
+fn key() -> impl Strategy<Value = String> {
+    let known = [
+        "app",
+        "log",
+        "path",
+        "kind",
+        "llm",
+        "answer",
+        "timeout",
+        "sampling",
+        "limit",
+        "levels",
+        "price",
+        "extra",
+        "properties",
+    ];
+    prop_oneof![4 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => "[a-z_\"'.]{0,6}"]
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("1".to_owned()),
+        Just("-1".to_owned()),
+        Just("1e400".to_owned()),
+        Just("nan".to_owned()),
+        Just("true".to_owned()),
+        Just("'text'".to_owned()),
+        Just("[1, 'a', [2]]".to_owned()),
+        Just("{ a = 1, b = { c = [] } }".to_owned()),
+        Just("1979-05-27".to_owned()),
+        Just("99999999999999999999".to_owned()),
+        "\\PC{0,12}",
+    ]
+}
+
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => (prop::collection::vec(key(), 1..4), value()).prop_map(|(keys, value)| format!("{} = {value}", keys.join("."))),
+        1 => prop::collection::vec(key(), 1..3).prop_map(|keys| format!("[{}]", keys.join("."))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_and_no_environment_make_a_panic_and_every_problem_says_what_is_wrong(
+        lines in prop::collection::vec(line(), 0..8),
+        variables in prop::collection::vec((prop::collection::vec(key(), 1..4), value()), 0..4),
+    ) {
+        let variables = variables.into_iter().map(|(keys, value)| {
+            (OsString::from(format!("SYNTHLLM_{}", keys.join("__").to_uppercase())), OsString::from(value.replace('\0', "")))
+        });
+        if let Err(problems) = from_text("f.toml", &lines.join("\n"), variables) {
+            prop_assert!(!problems.0.is_empty());
+            for problem in problems.0 {
+                prop_assert!(!problem.message.is_empty());
+                prop_assert!(problem.place.is_some(), "no place: {problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        _ = from_text("f.toml", &String::from_utf8_lossy(&bytes), []);
+    }
+}
