@@ -39,14 +39,18 @@ pub fn is_watched() -> bool {
 
 /// A bar over a number of bytes.
 pub fn byte_bar(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
-    PROGRESS.add(ProgressBar::new(total)).with_style(style.expect("the template is constant"))
+    PROGRESS
+        .add(ProgressBar::new(total))
+        .with_style(style("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}"))
 }
 
 /// A line that is drawn over.
 pub fn line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
-    PROGRESS.add(ProgressBar::new_spinner()).with_style(style.expect("the template is constant"))
+    PROGRESS.add(ProgressBar::new_spinner()).with_style(style("{spinner} {elapsed} {wide_msg}"))
+}
+
+fn style(template: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is constant and right")
 }
 
 /// Writes to standard error while the bars are taken away.

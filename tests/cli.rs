@@ -1,5 +1,7 @@
 //! The commands as users run them: the real binary, on SQLite, each test in a folder of its own.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -138,8 +140,8 @@ fn sample(id: &str) -> Vec<u8> {
         combination: "0".repeat(32),
         walk: Vec::new(),
         documents: Vec::new(),
-        models: Default::default(),
-        prompts: Default::default(),
+        models: BTreeMap::new(),
+        prompts: BTreeMap::new(),
     };
     serde_json::to_vec(&Sample {
         id: id.into(),
@@ -149,7 +151,7 @@ fn sample(id: &str) -> Vec<u8> {
         concepts: Vec::new(),
         topics: Vec::new(),
         provenance,
-        scores: Default::default(),
+        scores: BTreeMap::new(),
         usage: Usage::default(),
         cost: 0.0,
     })

@@ -1,5 +1,7 @@
 //! The configuration: what is loaded, what is refused, and that everything wrong is said at once with its place.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -197,10 +199,10 @@ fn sample() -> Sample {
                 source: None,
                 license: None,
             }],
-            models: Default::default(),
-            prompts: Default::default(),
+            models: BTreeMap::new(),
+            prompts: BTreeMap::new(),
         },
-        scores: Default::default(),
+        scores: BTreeMap::new(),
         usage: Usage::default(),
         cost: 0.0,
     }

@@ -20,9 +20,10 @@ pub fn list(config: &Config, args: &JsonArgs) -> anyhow::Result<()> {
         let Some(value) = record.value else { return Ok(()) };
         let letter: DeadLetter = serde_json::from_slice(&value).context("the record is no dead letter")?;
         letters += 1;
-        match args.json {
-            true => writeln!(text, "{}", serde_json::to_string(&letter)?)?,
-            false => describe(&letter, &mut text)?,
+        if args.json {
+            writeln!(text, "{}", serde_json::to_string(&letter)?)?;
+        } else {
+            describe(&letter, &mut text)?;
         }
         Ok(())
     })?;

@@ -30,12 +30,11 @@ pub fn execute(config: &Config, args: &DeleteArgs) -> anyhow::Result<()> {
         appender.append(Append { log: LogName::Documents, partition, key: Some(id.clone().into_bytes()), value: None })?;
     }
     appender.flush()?;
-    let unknown = ids.iter().filter(|id| !known.contains_key(id.as_bytes())).count() as u64;
-    let mut text = format!("deleted {}", count(ids.len() as u64, "document"));
-    if unknown > 0 {
-        text += &format!(" ({unknown} of them unknown)");
+    let deleted = count(ids.len() as u64, "document");
+    match ids.iter().filter(|id| !known.contains_key(id.as_bytes())).count() {
+        0 => print(&format!("deleted {deleted}\n")),
+        unknown => print(&format!("deleted {deleted} ({unknown} of them unknown)\n")),
     }
-    print(&(text + "\n"))
 }
 
 fn ids(args: &DeleteArgs) -> anyhow::Result<BTreeSet<String>> {
@@ -49,10 +48,11 @@ fn ids(args: &DeleteArgs) -> anyhow::Result<BTreeSet<String>> {
 
 fn read_text(file: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    match file == Path::new("-") {
-        true => std::io::stdin().read_to_string(&mut text)?,
-        false => std::fs::File::open(file)?.read_to_string(&mut text)?,
-    };
+    if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text)?;
+    } else {
+        std::fs::File::open(file)?.read_to_string(&mut text)?;
+    }
     Ok(text)
 }
 

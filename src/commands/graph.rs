@@ -139,9 +139,8 @@ fn starts(start: Start, entries: &[Entry]) -> Kind {
     let has_topics = || entries.iter().filter_map(|entry| entry.content.as_ref()).any(|content| !content.topics.is_empty());
     match start {
         Start::Topic => Kind::Topic,
-        Start::KeyConcept => Kind::KeyConcept,
         Start::Auto if has_topics() => Kind::Topic,
-        Start::Auto => Kind::KeyConcept,
+        Start::KeyConcept | Start::Auto => Kind::KeyConcept,
     }
 }
 
@@ -176,6 +175,8 @@ fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
 
 fn index_of(entries: &[Entry], shards: u32) -> Index {
     let mut index = Index::new(shards);
-    entries.iter().for_each(|entry| _ = index.upsert(entry));
+    for entry in entries {
+        index.upsert(entry);
+    }
     index
 }

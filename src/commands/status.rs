@@ -107,7 +107,9 @@ fn shard_status(role: Role, shard: u32, end: u64, start: u64, progress: ShardPro
 fn totals(log: &Arc<dyn Log>, shards: &[ShardStatus], combinations: BTreeMap<String, u64>) -> anyhow::Result<Totals> {
     let counted = |counter: Counter| shards.iter().filter_map(|shard| shard.counters.get(counter.name())).sum::<u64>();
     let mut waiting = BTreeMap::new();
-    shards.iter().for_each(|shard| *waiting.entry(input_of(shard.role).name()).or_default() += shard.lag);
+    for shard in shards {
+        *waiting.entry(input_of(shard.role).name()).or_default() += shard.lag;
+    }
     let mut dead_letters = 0;
     logs::read_all(log, LogName::DeadLetters, |record| {
         dead_letters += u64::from(record.value.is_some());

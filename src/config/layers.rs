@@ -212,7 +212,7 @@ fn merge_tables<'t>(old: Spanned<DeValue<'t>>, new: Spanned<DeValue<'t>>) -> Spa
     }
 }
 
-fn find<'t>(table: &DeTable<'t>, span: &Range<usize>) -> Option<Vec<String>> {
+fn find(table: &DeTable<'_>, span: &Range<usize>) -> Option<Vec<String>> {
     for (key, value) in table {
         let inner = match value.get_ref() {
             DeValue::Table(inner) => find(inner, span),
@@ -233,13 +233,13 @@ fn encloses(outer: &Range<usize>, inner: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end && !outer.is_empty()
 }
 
-fn shift_table<'t>(table: DeTable<'t>, base: usize) -> DeTable<'t> {
+fn shift_table(table: DeTable<'_>, base: usize) -> DeTable<'_> {
     let entries = table.into_iter();
     entries.map(|(key, value)| (Spanned::new(move_by(&key.span(), base), key.into_inner()), shift(value, base))).collect()
 }
 
 /// The same value with its spans moved behind the layers before it.
-fn shift<'t>(value: Spanned<DeValue<'t>>, base: usize) -> Spanned<DeValue<'t>> {
+fn shift(value: Spanned<DeValue<'_>>, base: usize) -> Spanned<DeValue<'_>> {
     let span = move_by(&value.span(), base);
     let value = match value.into_inner() {
         DeValue::Table(table) => DeValue::Table(shift_table(table, base)),

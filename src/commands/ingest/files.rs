@@ -96,10 +96,8 @@ fn text(path: &Path, root: &Path, bytes: u64) -> Input {
 
 /// The lines of a file, decompressed by the ending of its name; the bar follows the bytes of the file.
 pub fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Lines> {
-    let raw: Box<dyn Read> = match path == Path::new("-") {
-        true => Box::new(std::io::stdin()),
-        false => Box::new(bar.wrap_read(File::open(path)?)),
-    };
+    let raw: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(bar.wrap_read(File::open(path)?)) };
     let raw: Box<dyn Read> = match path.extension().and_then(|extension| extension.to_str()) {
         Some("gz") => Box::new(MultiGzDecoder::new(raw)),
         Some("zst") => Box::new(zstd::stream::read::Decoder::new(raw)?),

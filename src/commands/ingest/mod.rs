@@ -48,11 +48,12 @@ pub fn execute(config: &Config, args: &IngestArgs) -> anyhow::Result<ExitCode> {
 
 impl Totals {
     fn summary(&self) -> String {
-        let mut text = format!("ingested {} from {}\n", count(self.documents, "document"), count(self.files, "file"));
-        if self.bad_lines > 0 {
-            text += &format!("skipped {} that are no documents\n", count(self.bad_lines, "line"));
+        let ingested = format!("ingested {} from {}\n", count(self.documents, "document"), count(self.files, "file"));
+        match self.bad_lines {
+            0 => ingested,
+            1 => ingested + "skipped 1 line that is no document\n",
+            bad_lines => format!("{ingested}skipped {bad_lines} lines that are no documents\n"),
         }
-        text
     }
 }
 
