@@ -52,6 +52,9 @@ pub struct Committer {
     last: Option<Instant>,
 }
 
+/// A journal is trimmed at most so often.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Which records a committer writes beside the outputs.
 #[derive(Clone, Copy)]
 pub struct Books {
@@ -63,17 +66,11 @@ pub struct Books {
 
 impl Committer {
     /// Starts the thread of a shard whose writer has been created (and whose former owner is thereby fenced).
-    pub fn start(
-        log: Arc<dyn Log>,
-        writer: Box<dyn Writer>,
-        books: Books,
-        interval: Duration,
-        wake: Thread,
-    ) -> Self {
+    pub fn start(log: Arc<dyn Log>, writer: Box<dyn Writer>, books: Books, interval: Duration, wake: Thread) -> Self {
         let (orders, inbox) = channel::<Transaction>();
         let (outbox, confirmations) = channel();
         spawn(move || {
-            let mut ledger = Ledger { log, writer, books };
+            let mut ledger = Ledger { log, writer, books, trimmed: (0, Instant::now()) };
             for transaction in inbox {
                 let outcome = ledger.carry_out(transaction);
                 let failed = outcome.is_err();
@@ -124,6 +121,8 @@ struct Ledger {
     log: Arc<dyn Log>,
     writer: Box<dyn Writer>,
     books: Books,
+    /// Up to where the journal is trimmed, and since when.
+    trimmed: (u64, Instant),
 }
 
 impl Ledger {
@@ -157,10 +156,14 @@ impl Ledger {
         Ok(self.writer.append(records)?)
     }
 
-    /// Only below a mark whose commit was confirmed, and only in the shard's own partition.
-    fn trim(&self, progress: &ShardProgress) -> Result<()> {
-        if let Some(journal) = self.books.journal {
+    /// Only below a mark whose commit was confirmed, and only in the shard's own partition; not at every commit, since a broker
+    /// takes as long for it as for a transaction.
+    fn trim(&mut self, progress: &ShardProgress) -> Result<()> {
+        let Some(journal) = self.books.journal else { return Ok(()) };
+        let (trimmed, since) = self.trimmed;
+        if progress.low_mark > trimmed && since.elapsed() >= TRIM_INTERVAL {
             self.log.trim(journal, self.books.key.1, progress.low_mark).context("can't trim the journal")?;
+            self.trimmed = (progress.low_mark, Instant::now());
             fault::point("trimmed");
         }
         Ok(())

@@ -17,9 +17,7 @@ use synthllm_operators::codec;
 use synthllm_operators::decode::{Limits, content_hash, decode};
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::journal::Hit;
-use synthllm_operators::record::{
-    Answer, Document, Extraction, Origin, Pointer, Role, ShardProgress, Topic, Version,
-};
+use synthllm_operators::record::{Answer, Document, Extraction, Origin, Pointer, Role, Topic, Version};
 use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Input;
@@ -99,10 +97,7 @@ impl Extract {
         let inbox = Inbox::default();
         let probe = timely::dataflow::ProbeHandle::new();
         let revise = Revise::new(context);
-        let limits = Limits {
-            text_bytes: context.config.extract.max_text_bytes,
-            ..Limits::default()
-        };
+        let limits = Limits { text_bytes: context.config.extract.max_text_bytes, ..Limits::default() };
         worker.dataflow_named("extract", |scope| {
             let records = scope.input_from(&mut input);
             let live = scope.input_from(&mut notes);
@@ -167,18 +162,27 @@ impl Extract {
             })?
         };
         let moved = self.desk.turn();
-        self.flow.commit(|_| false, |number, progress, outputs| prepare(context, number, progress, outputs))?;
+        // Nothing to read although there is room: the shards are at the end of `documents`.
+        let at_end = read == 0 && self.flow.has_room() && !context.stopping();
+        self.flow.commit(
+            |_| false,
+            |number, progress, outputs| {
+                if at_end {
+                    progress.caught_up_at = super::clock::unix_millis() / 1000;
+                }
+                Ok(prepare(context, number, outputs))
+            },
+        )?;
         if self.flow.drained() {
             self.done.arrive();
         }
         context.status.in_flight(Role::Extract, self.flow.in_flight());
-        Ok(if self.done.passed() {
-            Phase::Done
-        } else if read + moved == 0 && self.flow.quiet() {
-            Phase::Quiet
-        } else {
-            Phase::Busy
-        })
+        Ok(Phase::of(read + moved, self.flow.quiet()))
+    }
+
+    /// Whether the role has drained on all workers.
+    pub fn is_done(&self) -> bool {
+        self.done.passed()
     }
 }
 
@@ -345,13 +349,7 @@ impl Revise {
         }
     }
 
-    fn answered(
-        &mut self,
-        case: Case,
-        mut asked: Asked,
-        answer: &Answer,
-        turn: &mut Turn<Call, Made<Decision>>,
-    ) {
+    fn answered(&mut self, case: Case, mut asked: Asked, answer: &Answer, turn: &mut Turn<Call, Made<Decision>>) {
         asked.inquiry.spent.add(answer);
         match extraction(answer, &self.limits) {
             Ok(concepts) => {
@@ -456,19 +454,13 @@ fn extraction(answer: &Answer, limits: &answers::Limits) -> Result<Concepts, Str
 }
 
 /// The records of a transaction: of each document only what became of it last.
-fn prepare(
-    context: &Context,
-    number: u32,
-    progress: &mut ShardProgress,
-    mut outputs: Vec<(Origin, Decision)>,
-) -> Result<Prepared> {
+fn prepare(context: &Context, number: u32, mut outputs: Vec<(Origin, Decision)>) -> Prepared {
     outputs.sort_by_key(|(origin, _)| origin.offset);
     let mut batch = Batch::default();
     for (origin, decision) in outputs {
         batch.add(context, number, origin, decision);
     }
-    progress.caught_up_at = super::clock::unix_millis() / 1000;
-    Ok(batch.prepared())
+    batch.prepared()
 }
 
 /// What became of a document last, and whether that is the outcome of its record (and not a dead letter's tombstones).

@@ -113,7 +113,8 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
             self.reached.extend(batch.positions.drain(..));
             self.beyond.extend(batch.records.drain(..));
             let held = |partition: u32| hold.get(&partition).copied().unwrap_or(u64::MAX);
-            let (front, beyond): (Vec<_>, _) = self.beyond.drain(..).partition(|record| record.offset < held(record.partition));
+            let (front, beyond): (Vec<_>, _) =
+                self.beyond.drain(..).partition(|record| record.offset < held(record.partition));
             (batch.records, self.beyond) = (front, VecDeque::from(beyond));
             let reached = self.reached.iter();
             batch.positions = reached.map(|(&partition, &position)| (partition, position.min(held(partition)))).collect();
@@ -131,6 +132,11 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         if *self.input.time() < now {
             self.input.advance_to(now);
         }
+    }
+
+    /// Whether the window has room for another record.
+    pub fn has_room(&self) -> bool {
+        self.room() > 0
     }
 
     /// How many more records may be read.
@@ -173,13 +179,14 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
     pub fn drained(&self) -> bool {
         let Some(ends) = &self.ends else { return false };
         self.shards.iter().all(|(number, shard)| {
-            shard.quiet() && ends.get(number).is_none_or(|end| shard.progress.position >= *end)
+            shard.quiet(u64::MAX) && ends.get(number).is_none_or(|end| shard.progress.position >= *end)
         })
     }
 
     /// Whether nothing waits to be committed at the present frontier.
     pub fn quiet(&self) -> bool {
-        self.inbox.borrow().is_empty() && self.shards.values().all(Shard::quiet)
+        let frontier = self.frontier();
+        self.inbox.borrow().is_empty() && self.shards.values().all(|shard| shard.quiet(frontier))
     }
 
     /// From now on the role ends when these positions are reached.
@@ -189,7 +196,11 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
 }
 
 /// The end of a role's dataflow: brings what was made back to the worker of its shard.
-pub fn sink<'scope, O: ExchangeData>(made: Stream<'scope, u64, Vec<Made<O>>>, inbox: &Inbox<Made<O>>, probe: &ProbeHandle<u64>) {
+pub fn sink<'scope, O: ExchangeData>(
+    made: Stream<'scope, u64, Vec<Made<O>>>,
+    inbox: &Inbox<Made<O>>,
+    probe: &ProbeHandle<u64>,
+) {
     collect(made, |made| u64::from(made.origin.shard), inbox).probe_with(probe);
 }
 

@@ -193,13 +193,12 @@ impl Generate {
         self.commit(context)?;
         self.find_the_end(context, graph_done)?;
         context.status.in_flight(Role::Generate, self.flow.in_flight());
-        Ok(if self.done.passed() {
-            Phase::Done
-        } else if moved == 0 && self.flow.quiet() {
-            Phase::Quiet
-        } else {
-            Phase::Busy
-        })
+        Ok(Phase::of(moved, self.flow.quiet()))
+    }
+
+    /// Whether the role has drained on all workers.
+    pub fn is_done(&self) -> bool {
+        self.done.passed()
     }
 
     fn commit(&mut self, context: &Context) -> Result<()> {

@@ -26,9 +26,7 @@ use synthllm_operators::codec;
 use synthllm_operators::graph::{Found, Frequency, Outcome as Drawn, auto_start, load};
 use synthllm_operators::id::{self, ConceptId, Id, Kind};
 use synthllm_operators::index::Index;
-use synthllm_operators::record::{
-    Combination, Extraction, Pointer, Progress, ProgressKey, Role, Settlement,
-};
+use synthllm_operators::record::{Combination, Extraction, Pointer, Progress, ProgressKey, Role, Settlement};
 use synthllm_operators::upsert::Entry;
 use synthllm_operators::walk::{Settings, Start};
 use timely::dataflow::operators::vec::ToStream;
@@ -181,9 +179,8 @@ impl Graph {
 
         let mut flow = Flow::open(context, Role::Graph, LogName::Extractions, shards, input, None)?;
         (flow.inbox, flow.probe) = (inbox, probe);
-        let coordinator = (worker.index() == 0)
-            .then(|| Coordinator::new(context, worker.peers(), kind, &standing, &watch))
-            .transpose()?;
+        let coordinator =
+            (worker.index() == 0).then(|| Coordinator::new(context, worker.peers(), kind, &standing, &watch)).transpose()?;
         let Post { letters, received } = post;
         let mut role = Graph {
             flow,
@@ -236,14 +233,13 @@ impl Graph {
         self.trim(context)?;
         self.find_the_end(context);
         context.status.in_flight(Role::Graph, self.flow.in_flight());
-        let quiet = moved == 0 && self.loader.is_none() && self.flow.quiet() && self.staged.is_empty();
-        Ok(if self.done.passed() {
-            Phase::Done
-        } else if quiet {
-            Phase::Quiet
-        } else {
-            Phase::Busy
-        })
+        let quiet = self.loader.is_none() && self.flow.quiet() && self.staged.is_empty();
+        Ok(Phase::of(moved, quiet))
+    }
+
+    /// Whether the role has drained on all workers.
+    pub fn is_done(&self) -> bool {
+        self.done.passed()
     }
 
     fn advance_to(&mut self, now: u64) {
@@ -616,7 +612,8 @@ impl Post {
         enough: impl Fn(&[(u64, Mail)]) -> bool,
     ) -> Result<Vec<Mail>> {
         mail.into_iter().for_each(|mail| self.letters.send(mail));
-        self.letters.flush();
+        // Only the end of an epoch sends on what an exchange has buffered.
+        self.letters.advance_to(self.letters.time() + 1);
         while !enough(&self.received.borrow()) {
             context.step(worker)?;
         }

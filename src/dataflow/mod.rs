@@ -36,6 +36,12 @@ use inquiry::{Call, Replied};
 /// How long a worker sleeps at most when it has nothing to do; replies and confirmations wake it.
 pub const PARK: Duration = Duration::from_millis(5);
 
+/// And once nothing has happened for many turns: how late a new document is seen at most.
+const LONG_PARK: Duration = Duration::from_millis(50);
+
+/// So many turns are many.
+const MANY_QUIET_TURNS: u32 = 20;
+
 /// What the roles of one process share.
 pub struct Context {
     /// The configuration.
@@ -65,14 +71,25 @@ pub struct Context {
 }
 
 /// What a role did in a turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Phase {
-    /// Something moved.
-    Busy,
     /// Nothing moved, and nothing waits to be committed.
     Quiet,
-    /// The role has drained on all workers.
-    Done,
+    /// Nothing moved, and something waits to be committed, or for its commit.
+    Waiting,
+    /// Something moved.
+    Busy,
+}
+
+impl Phase {
+    /// The phase after a turn in which so much moved.
+    fn of(moved: usize, quiet: bool) -> Self {
+        match (moved, quiet) {
+            (0, true) => Phase::Quiet,
+            (0, false) => Phase::Waiting,
+            _ => Phase::Busy,
+        }
+    }
 }
 
 impl Context {
@@ -209,46 +226,46 @@ impl Roles {
     /// Turns until `done`, or until a stop has been carried out on all workers.
     fn turn_until(&mut self, worker: &mut Worker, context: &Arc<Context>, done: impl Fn(&Self) -> bool) -> Result<()> {
         let mut stopped = Barrier::new(worker);
-        let mut quiet_turns = 0;
+        let mut quiet_turns = 0_u32;
         while !done(self) && !stopped.passed() {
             let phase = self.turn(context)?;
-            let stepped = if phase == Phase::Busy { worker.step() } else { worker.step_or_park(Some(PARK)) };
+            worker.step_or_park(Some(match phase {
+                Phase::Busy => Duration::ZERO,
+                _ if quiet_turns < MANY_QUIET_TURNS => PARK,
+                _ => LONG_PARK,
+            }));
             anyhow::ensure!(!context.failed(), "another worker has failed");
-            quiet_turns = if phase == Phase::Busy || stepped { 0 } else { quiet_turns + 1 };
-            if context.stopping() && quiet_turns > 3 {
+            quiet_turns = if phase > Phase::Quiet { 0 } else { quiet_turns.saturating_add(1) };
+            if context.stopping() && quiet_turns > MANY_QUIET_TURNS {
                 stopped.arrive();
             }
         }
         Ok(())
     }
 
+    /// One turn of each role; those that have drained go.
     fn turn(&mut self, context: &Arc<Context>) -> Result<Phase> {
         let mut phase = Phase::Quiet;
-        let mut note = |turned: Phase| {
-            if turned == Phase::Busy {
-                phase = Phase::Busy;
-            }
-            turned == Phase::Done
-        };
-        if let Some(extract) = &mut self.extract
-            && note(extract.turn(context)?)
-        {
-            self.extract = None;
-            context.counters.drained(Role::Extract);
+        if let Some(extract) = &mut self.extract {
+            phase = phase.max(extract.turn(context)?);
+            drop_if_done(&mut self.extract, extract::Extract::is_done, context, Role::Extract);
         }
-        if let Some(graph) = &mut self.graph
-            && note(graph.turn(context)?)
-        {
-            self.graph = None;
-            context.counters.drained(Role::Graph);
+        if let Some(graph) = &mut self.graph {
+            phase = phase.max(graph.turn(context)?);
+            drop_if_done(&mut self.graph, graph::Graph::is_done, context, Role::Graph);
         }
         let graph_done = self.graph.is_none();
-        if let Some(generate) = &mut self.generate
-            && note(generate.turn(context, graph_done)?)
-        {
-            self.generate = None;
-            context.counters.drained(Role::Generate);
+        if let Some(generate) = &mut self.generate {
+            phase = phase.max(generate.turn(context, graph_done)?);
+            drop_if_done(&mut self.generate, generate::Generate::is_done, context, Role::Generate);
         }
         Ok(phase)
+    }
+}
+
+fn drop_if_done<R>(running: &mut Option<R>, is_done: impl Fn(&R) -> bool, context: &Context, role: Role) {
+    if running.as_ref().is_some_and(is_done) {
+        *running = None;
+        context.counters.drained(role);
     }
 }

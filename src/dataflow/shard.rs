@@ -112,9 +112,9 @@ impl<O> Shard<O> {
         self.committer.idle()
     }
 
-    /// Whether nothing is staged and no transaction is under way.
-    pub fn quiet(&self) -> bool {
-        self.committer.idle() && self.staged.is_empty() && self.answers.is_empty()
+    /// Whether nothing waits to be committed at this frontier, and no transaction is under way.
+    pub fn quiet(&self, frontier: u64) -> bool {
+        self.committer.idle() && self.answers.is_empty() && self.staged.range(..frontier).next().is_none()
     }
 
     /// Takes note of a confirmed transaction. Returns whether there was one.
@@ -216,13 +216,8 @@ pub fn open<O>(
         let progress = progress_of(&standing.progress, role, number, context.partitions)?;
         let (hits, low_mark) = read_journal(context, journal, number, &progress)?;
         let books = Books { key: (role, number), journal };
-        let committer = Committer::start(
-            context.log.clone(),
-            writer,
-            books,
-            context.config.run.commit_interval,
-            std::thread::current(),
-        );
+        let committer =
+            Committer::start(context.log.clone(), writer, books, context.config.run.commit_interval, std::thread::current());
         shards.push(Shard {
             number,
             progress,

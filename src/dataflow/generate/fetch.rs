@@ -1,86 +1,105 @@
-//! Reads the texts of references by pointer, off the worker's thread.
+//! Reads the texts of references by pointer, on a thread of its own: all that wait at once, since a broker answers many
+//! pointers of a partition almost as fast as one.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::spawn;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_log::{Fetched, LogName};
+use synthllm_log::{Fetched, LogName, Pointer};
 use synthllm_operators::codec;
-use synthllm_operators::record::{Extraction, Pointer, Reference};
+use synthllm_operators::record::{Extraction, Reference};
 
 use super::super::Context;
 use super::super::desk;
 use super::questions::{Grounding, Reply};
 
-/// How many reads are under way at once.
-const THREADS: usize = 2;
+/// At most so many combinations are served by one read.
+const MOST_AT_ONCE: usize = 256;
 
-/// How long to wait before a pointer beyond the last stable offset is read again.
+/// How long to wait before pointers beyond the last stable offset are read again.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// The references whose texts are wanted.
 pub(super) struct Wanted {
-    pub references: Vec<Reference>,
+    pub(super) references: Vec<Reference>,
 }
 
 type Order = (Wanted, desk::Reply<Reply>);
 
-/// The threads that read.
+/// The thread that reads.
 pub(super) struct Fetcher(Sender<Order>);
 
 impl Fetcher {
-    /// Starts the threads; they end with the fetcher.
-    pub fn start(context: &Arc<Context>) -> Self {
+    /// Starts the thread; it ends with the fetcher.
+    pub(super) fn start(context: &Arc<Context>) -> Self {
         let (sender, orders) = channel::<Order>();
-        let orders = Arc::new(Mutex::new(orders));
-        for _ in 0..THREADS {
-            let (context, orders) = (Arc::clone(context), Arc::clone(&orders));
-            spawn(move || {
-                while let Some((wanted, reply)) = next(&orders) {
-                    match groundings(&context, &wanted.references) {
-                        Ok(groundings) => reply.give(Reply::Texts(groundings)),
-                        Err(error) => context.fail(error),
-                    }
-                }
-            });
-        }
+        let context = Arc::clone(context);
+        spawn(move || {
+            if let Err(error) = serve(&context, &orders) {
+                context.fail(error);
+            }
+        });
         Fetcher(sender)
     }
 
     /// Fetches; the reply has nothing when one of the texts has expired.
-    pub fn fetch(&self, wanted: Wanted, reply: desk::Reply<Reply>) {
-        // The threads end only after the fetcher; an order that finds none belongs to a run that has ended.
+    pub(super) fn fetch(&self, wanted: Wanted, reply: desk::Reply<Reply>) {
+        // The thread ends only after the fetcher, or when the run has failed.
         let _ended = self.0.send((wanted, reply)).is_err();
     }
 }
 
-fn next(orders: &Mutex<Receiver<Order>>) -> Option<Order> {
-    orders.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+fn serve(context: &Context, orders: &Receiver<Order>) -> Result<()> {
+    while let Ok(first) = orders.recv() {
+        let more = orders.try_iter().take(MOST_AT_ONCE - 1);
+        let batch: Vec<Order> = std::iter::once(first).chain(more).collect();
+        let references: Vec<&Reference> = batch.iter().flat_map(|(wanted, _)| &wanted.references).collect();
+        // When the run stops, what could not be read stays open, and is read again after the next start.
+        let Some(groundings) = groundings(context, &references)? else { return Ok(()) };
+        let mut groundings = groundings.into_iter();
+        for (wanted, reply) in batch {
+            let own: Vec<_> = groundings.by_ref().take(wanted.references.len()).collect();
+            reply.give(Reply::Texts(own.into_iter().collect()));
+        }
+    }
+    Ok(())
 }
 
-fn groundings(context: &Context, references: &[Reference]) -> Result<Option<Vec<Grounding>>> {
-    references.iter().map(|reference| grounding(context, reference)).collect()
+/// What each reference points to; nothing where it has expired. Nothing at all when the run stops.
+fn groundings(context: &Context, references: &[&Reference]) -> Result<Option<Vec<Option<Grounding>>>> {
+    let extractions = references.iter().map(|reference| pointer(reference.extraction, reference));
+    let Some(extractions) = read(context, LogName::Extractions, &extractions.collect::<Vec<_>>())? else { return Ok(None) };
+    let texts = references.iter().map(|reference| pointer(reference.text, reference));
+    let Some(texts) = read(context, LogName::Texts, &texts.collect::<Vec<_>>())? else { return Ok(None) };
+    let pairs = references.iter().zip(extractions.into_iter().zip(texts));
+    pairs.map(|(reference, (extraction, text))| grounding(reference, extraction, text)).collect::<Result<_>>().map(Some)
 }
 
-fn grounding(context: &Context, reference: &Reference) -> Result<Option<Grounding>> {
-    let key = reference.document.as_bytes();
-    let Some(extraction) = read(context, LogName::Extractions, reference.extraction, key)? else { return Ok(None) };
-    let Some(text) = read(context, LogName::Texts, reference.text, key)? else { return Ok(None) };
+fn grounding(reference: &Reference, extraction: Option<Vec<u8>>, text: Option<Vec<u8>>) -> Result<Option<Grounding>> {
+    let (Some(extraction), Some(text)) = (extraction, text) else { return Ok(None) };
     let place = || format!("can't read what stands for document {:?}", reference.document);
     let extraction: Extraction = codec::decode(&extraction).with_context(place)?;
     Ok(Some(Grounding { text: codec::decompress(&text).with_context(place)?, extraction }))
 }
 
-/// The value at a pointer; waits while it lies beyond the last stable offset, which is never taken for gone.
-fn read(context: &Context, log: LogName, pointer: Pointer, key: &[u8]) -> Result<Option<Vec<u8>>> {
+fn pointer(place: synthllm_operators::record::Pointer, reference: &Reference) -> Pointer {
+    Pointer { partition: place.partition, offset: place.offset, key: reference.document.clone().into_bytes() }
+}
+
+/// The values at the pointers; waits while one lies beyond the last stable offset, which is never taken for gone. Nothing when
+/// the run stops meanwhile.
+fn read(context: &Context, log: LogName, pointers: &[Pointer]) -> Result<Option<Vec<Option<Vec<u8>>>>> {
     loop {
-        match context.log.fetch(log, pointer.partition, pointer.offset, key)? {
-            Fetched::Found(value) => return Ok(value),
-            Fetched::Gone => return Ok(None),
-            Fetched::NotYet if context.stopping() => return Ok(None),
-            Fetched::NotYet => std::thread::sleep(AGAIN),
+        let fetched = context.log.fetch_many(log, pointers)?;
+        if !fetched.contains(&Fetched::NotYet) {
+            let value = |fetched| if let Fetched::Found(value) = fetched { value } else { None };
+            return Ok(Some(fetched.into_iter().map(value).collect()));
         }
+        if context.stopping() {
+            return Ok(None);
+        }
+        std::thread::sleep(AGAIN);
     }
 }

@@ -9,9 +9,7 @@ use synthllm_operators::answers::{self, CombinedQuestion, Level1Answer};
 use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
 use synthllm_operators::id::{self, Kind};
 use synthllm_operators::normal::concept_name;
-use synthllm_operators::record::{
-    Answer, Combination, Extraction, Sample, SampleDocument, SampleProvenance, Version,
-};
+use synthllm_operators::record::{Answer, Combination, Extraction, Sample, SampleDocument, SampleProvenance, Version};
 
 use super::super::Context;
 use super::super::dead_letter::Burial;
@@ -149,10 +147,11 @@ impl Stage for Questions {
 
 impl Questions {
     pub fn new(context: &Context) -> Self {
-        let limits = context.config.generate.questions.map(|questions| answers::Limits {
-            questions: questions as usize,
-            ..answers::Limits::default()
-        });
+        let limits = context
+            .config
+            .generate
+            .questions
+            .map(|questions| answers::Limits { questions: questions as usize, ..answers::Limits::default() });
         let schemas = [
             Schema::new("level1", answers::level1_schema(&limits[0])),
             Schema::new("combined", answers::combined_schema(&limits[1])),

@@ -140,8 +140,7 @@ impl Withdrawals {
     fn apply(&mut self, record: &Record, live: &mut Live) -> Result<()> {
         let document = DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
         let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-        let extraction: Option<Extraction> =
-            record.value.as_deref().map(codec::decode).transpose().with_context(place)?;
+        let extraction: Option<Extraction> = record.value.as_deref().map(codec::decode).transpose().with_context(place)?;
         let (before, now) = live.apply(document, extraction.as_ref());
         if before != now {
             before.into_iter().for_each(|incarnation| self.documents.update((document, incarnation), -1));
@@ -216,7 +215,8 @@ impl Withdrawals {
 
     /// Whether `extractions` is read to its end and no withdrawal is owed.
     pub fn drained(&self, frontier: u64) -> bool {
-        let read = self.ends.as_ref().is_none_or(|ends| ends.iter().all(|(partition, end)| self.positions[partition] >= *end));
+        let read =
+            self.ends.as_ref().is_none_or(|ends| ends.iter().all(|(partition, end)| self.positions[partition] >= *end));
         read && frontier > self.last_read && !self.owed.values().any(Owed::due)
     }
 }
