@@ -19,6 +19,7 @@ threads=$(nproc 2>/dev/null || echo 2)
 context=8192
 slots=2
 server=
+watcher=
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
@@ -88,7 +89,7 @@ watch_for_first_sample() {
 }
 
 run() {
-  local begun=$SECONDS watcher=
+  local begun=$SECONDS
   say "Running until nothing is left to do; Ctrl-C stops, and the next make demo goes on from there"
   if [ ! -s "$state/first.jsonl" ]; then
     watch_for_first_sample &
@@ -96,7 +97,6 @@ run() {
   fi
   synthllm run --drain
   run_seconds=$((SECONDS - begun))
-  [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
 }
 
 report() {
@@ -118,7 +118,11 @@ END
 }
 
 stop() {
-  [ -z "$server" ] || { exec {server_input}>&-; wait "$server" 2>/dev/null || true; }
+  [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
+  if [ -n "$server" ]; then
+    exec {server_input}>&-
+    kill "$server" 2>/dev/null || true
+  fi
   [ "$log" != kafka ] || "$support/kafka/kafka.sh" stop "$state/kafka" >/dev/null 2>&1 || true
 }
 
