@@ -87,8 +87,9 @@ def choose(documents):
     bare = list(in_turns(shortest[:40]))[:TO_EXTRACT]
     taken = {document["id"] for document in bare}
     rest = [document for document in in_turns(candidates) if document["id"] not in taken]
-    chosen = [to_extract(document) for document in bare] + [annotated(document) for document in rest[:ANNOTATED]]
-    return sorted(chosen, key=lambda document: document["id"])
+    by_id = sorted(rest[:ANNOTATED], key=lambda document: document["id"])
+    # Documents are decided in order, so those that wait for the model come last.
+    return [annotated(document) for document in by_id] + [to_extract(document) for document in bare]
 
 
 def main():
