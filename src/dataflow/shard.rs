@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use synthllm_log::{Append, LogName, read_to_end};
+use synthllm_log::{Append, LogName, Writer, read_to_end};
 use synthllm_operators::codec;
 use synthllm_operators::journal::{Hit, Hits, LowMark};
 use synthllm_operators::record::{Answer, JournalKey, Origin, Progress, ProgressKey, Role, ShardProgress};
@@ -203,11 +203,7 @@ pub fn open<O>(
     count: u32,
     journal: Option<LogName>,
 ) -> Result<(Vec<Shard<O>>, Standing)> {
-    let mut writers = Vec::new();
-    for number in super::shards_of(worker, count) {
-        let owner = format!("{}.{}.{number}", context.config.app, role.name());
-        writers.push((number, context.log.writer(&owner).with_context(|| format!("can't become the writer {owner}"))?));
-    }
+    let writers = become_writers(context, role, &super::shards_of(worker, count))?;
     Barrier::new(worker).wait(worker, context)?;
     fault::point("fenced");
     let standing = read_progress(context)?;
@@ -232,6 +228,19 @@ pub fn open<O>(
         });
     }
     Ok((shards, standing))
+}
+
+/// Becomes the writer of each shard, of all at the same time: a broker takes a good part of a second for each.
+fn become_writers(context: &Context, role: Role, numbers: &[u32]) -> Result<Vec<(u32, Box<dyn Writer>)>> {
+    let become_writer = |number: u32| {
+        let owner = format!("{}.{}.{number}", context.config.app, role.name());
+        let writer = context.log.writer(&owner).with_context(|| format!("can't become the writer {owner}"))?;
+        Ok((number, writer))
+    };
+    std::thread::scope(|scope| {
+        let started: Vec<_> = numbers.iter().map(|&number| scope.spawn(move || become_writer(number))).collect();
+        started.into_iter().map(|thread| thread.join().expect("becoming a writer does not panic")).collect()
+    })
 }
 
 /// Everything in `progress`, the last value of each key, and where reading goes on.
