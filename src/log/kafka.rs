@@ -169,10 +169,10 @@ impl KafkaLog {
         Ok(offset < self.last_stable_offset(log, partition)?)
     }
 
-    /// A leader may be moving, or the topic just made: asks again for a while.
+    /// A leader may be moving, which takes longer than one answer, or the topic was just made: asks again for a while.
     fn ask_watermarks(&self, consumer: &BaseConsumer<Quiet>, log: LogName, partition: u32) -> Result<(u64, u64)> {
         let topic = self.settings.topic(log);
-        let deadline = Instant::now() + ANSWER;
+        let deadline = Instant::now() + 3 * ANSWER;
         loop {
             match consumer.fetch_watermarks(&topic, partition as i32, Duration::from_secs(3)) {
                 Ok((low, high)) => return Ok((low as u64, high as u64)),
