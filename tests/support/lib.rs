@@ -1,7 +1,12 @@
-//! What the tests of synthllm stand on: a real broker, a real model server, a scripted model server.
+//! What the tests of synthllm stand on: a real broker, a real model server, a scripted model server,
+//! projects of a user with their logs, and a judge of the commit protocol.
 
+pub mod corpus;
+pub mod judge;
 pub mod kafka;
 pub mod model;
+pub mod project;
+pub mod records;
 pub mod scripted;
 pub mod skip;
 

@@ -78,6 +78,12 @@ pub struct Count {
     pub task: String,
     /// The beginning of the last message.
     pub extract: String,
+    /// The body of the request.
+    #[serde(skip)]
+    pub body: String,
+    /// The body of the last completion; empty when there was none.
+    #[serde(skip)]
+    pub completion: String,
 }
 
 /// A running scripted server. Dropping it stops it and cuts its connections.
@@ -212,6 +218,7 @@ impl Shared {
         count.requests += 1;
         count.task.clone_from(&question.task);
         count.extract.clone_from(&question.extract);
+        body.clone_into(&mut count.body);
         let (task, extract) = (question.task.clone(), question.extract.clone());
         record.seen.push(Seen { at: self.started.elapsed(), content, task, extract, fault: fault.clone() });
         record.open += 1;
@@ -288,15 +295,17 @@ async fn complete(connection: &mut Connection, request: &HttpRequest, shared: &S
     let outcome = answer(connection, &question, fault.as_ref(), shared).await;
     let mut record = shared.record();
     record.open -= 1;
-    if matches!(outcome, Ok(Served::Completion)) {
-        record.counts.entry(content).or_default().answered += 1;
+    let outcome = outcome?;
+    if let Served::Completion(completion) = &outcome {
+        let count = record.counts.entry(content).or_default();
+        count.answered += 1;
+        count.completion.clone_from(completion);
     }
-    drop(record);
-    outcome.map(|served| !matches!(served, Served::Cut))
+    Ok(!matches!(outcome, Served::Cut))
 }
 
 enum Served {
-    Completion,
+    Completion(String),
     Refusal,
     Cut,
 }
@@ -324,7 +333,7 @@ async fn answer(
             connection.wait_for_close().await.map(|()| Served::Cut)
         }
         Some(Fault::Cut) => connection.respond_half(&body).await.map(|()| Served::Cut),
-        _ => connection.respond(200, &[], &body).await.map(|()| Served::Completion),
+        _ => connection.respond(200, &[], &body).await.map(|()| Served::Completion(body)),
     }
 }
 

@@ -1,0 +1,178 @@
+//! What is done in a run: documents, then changes; and what comes out when nobody disturbs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use synthllm_log::LogName;
+use synthllm_operators::codec;
+use synthllm_operators::provenance::Withdraw;
+use synthllm_operators::record::{Combination, Sample};
+use synthllm_testkit::corpus::{any_document, corpus, id};
+use synthllm_testkit::judge;
+use synthllm_testkit::project::Project;
+use synthllm_testkit::scripted::{Options, ScriptedServer};
+
+/// How many scenarios there are.
+pub const SCENARIOS: u64 = 5;
+
+/// A corpus with its settings, by number.
+#[derive(Clone, Copy)]
+pub struct Scenario(u64);
+
+/// The two parts of a run. Each is drained before the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Documents arrive.
+    Insert,
+    /// Some change, some go, some are new.
+    Change,
+}
+
+impl Part {
+    /// Both, in order.
+    pub const ALL: [Part; 2] = [Part::Insert, Part::Change];
+}
+
+/// What must stand in the logs after a part.
+#[derive(PartialEq, Debug)]
+pub struct State {
+    /// Samples by question; only the question where it is contested.
+    pub samples: BTreeMap<String, Option<Sample>>,
+    /// All combinations that were ever issued, without the places of records, which are a matter of timing.
+    pub combinations: BTreeMap<String, String>,
+}
+
+/// What an undisturbed run leads to.
+pub struct Expected {
+    /// After each part.
+    pub states: Vec<State>,
+    /// How long it took.
+    pub took: Duration,
+    /// Questions that several combinations ask.
+    pub contested: BTreeSet<String>,
+}
+
+impl Scenario {
+    pub fn new(number: u64) -> Self {
+        Scenario(number)
+    }
+
+    /// How many documents there are before the changes.
+    pub fn documents(self) -> u64 {
+        8 + 3 * self.0
+    }
+
+    pub fn withdraw(self) -> Withdraw {
+        if self.0 % 2 == 0 { Withdraw::Deleted } else { Withdraw::DeletedOrChanged }
+    }
+
+    pub fn server(self) -> ScriptedServer {
+        ScriptedServer::start(Options {
+            duplicate_rate: 0.15,
+            unsuitable_rate: 0.2,
+            latency: Duration::from_millis(3 + self.0),
+            ..Options::default()
+        })
+    }
+
+    pub fn project(self, server: &ScriptedServer) -> Project {
+        let mut project = Project::new(env!("CARGO_BIN_EXE_synthllm"), &server.endpoint());
+        let withdraw = if self.withdraw() == Withdraw::Deleted { "\"deleted\"" } else { "\"deleted-or-changed\"" };
+        project.set("generate.withdraw", withdraw).set("llm.max_in_flight", 6).set("generate.questions.level1", 2);
+        project.set("sampling.seed", self.0);
+        if self.0 >= 2 {
+            project.set("sampling.limit", "{ level1 = 7, level2 = 6, level3 = 8 }").set("sampling.epochs", 3);
+        }
+        project.keep_trimmed();
+        project
+    }
+
+    /// Brings about what a part begins with.
+    pub fn begin(self, part: Part, project: &Project) {
+        if part == Part::Insert {
+            return project.ingest(&corpus(self.documents()));
+        }
+        let changed = [any_document(1, 1), any_document(2, 1), any_document(3, 0)];
+        let new = [any_document(100, 0), any_document(101, 0)];
+        project.ingest(&[changed.to_vec(), new.to_vec()].concat());
+        project.delete(&[&id(0), &id(5)]);
+        project.append(b"bad", Some(b"no document"));
+    }
+
+    /// The run that nobody disturbs.
+    pub fn undisturbed(self) -> Expected {
+        let server = self.server();
+        let project = self.project(&server);
+        let started = std::time::Instant::now();
+        let mut took = Duration::ZERO;
+        let mut looks = Vec::new();
+        for part in Part::ALL {
+            self.begin(part, &project);
+            let started = std::time::Instant::now();
+            project.drain();
+            took = took.max(started.elapsed());
+            assert_eq!(judge::violations(&project.logs(), self.withdraw()), Vec::<String>::new());
+            looks.push((project.logs().samples(), combinations(&project)));
+        }
+        println!("scenario {}: undisturbed in {:?}, a drain in {took:?}", self.0, started.elapsed());
+        let contested = contested(&server);
+        let states = Part::ALL.into_iter().zip(looks).map(|(part, look)| state(part, look.0, look.1, &contested)).collect();
+        Expected { states, took, contested }
+    }
+
+    /// What stands in the logs after a part.
+    pub fn state(part: Part, project: &Project, contested: &BTreeSet<String>) -> State {
+        state(part, project.logs().samples(), combinations(project), contested)
+    }
+}
+
+/// Once a holder may have gone with its document, who held a contested question decides whether it is still asked.
+fn state(
+    part: Part,
+    samples: BTreeMap<String, Sample>,
+    combinations: BTreeMap<String, String>,
+    contested: &BTreeSet<String>,
+) -> State {
+    let mut samples = judge::comparable(&samples, |question| is_contested(question, contested));
+    if part == Part::Change {
+        samples.retain(|_, sample| sample.is_some());
+    }
+    State { samples, combinations }
+}
+
+/// Whether more than one combination may ask this.
+pub fn is_contested(question: &str, contested: &BTreeSet<String>) -> bool {
+    question.contains("shared question") || contested.contains(question)
+}
+
+/// The questions of requests that several combinations made with the same words.
+fn contested(server: &ScriptedServer) -> BTreeSet<String> {
+    let counts = server.counts();
+    let twice = counts.values().filter(|count| count.requests > 1 && count.task != "answer");
+    twice.flat_map(|count| questions(&count.completion)).collect()
+}
+
+/// The questions in the body of a completion.
+fn questions(completion: &str) -> Vec<String> {
+    let completion: Value = serde_json::from_str(completion).expect("the server answers JSON");
+    let content = completion["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+    let answer: Value = serde_json::from_str(content).unwrap_or_default();
+    let questions = answer["questions"].as_array().cloned().unwrap_or_default();
+    questions.iter().filter_map(|question| Some(question["question"].as_str()?.to_owned())).collect()
+}
+
+/// All combinations that were ever issued, by id.
+fn combinations(project: &Project) -> BTreeMap<String, String> {
+    let now = project.logs().records(LogName::Combinations).into_iter().filter_map(|record| record.value);
+    let trimmed = project.kept(LogName::Combinations).into_iter().map(|(_, value)| value);
+    now.chain(trimmed).map(|value| codec::decode(&value).expect("a combination")).map(described).collect()
+}
+
+fn described(combination: Combination) -> (String, String) {
+    // A run that is started again begins a settlement of its own when the last one was closed: numbers depend on the kills.
+    let Combination { id, level, walk, references, seed, start, settlement: _ } = combination;
+    let references: Vec<_> =
+        references.into_iter().map(|reference| (reference.document, reference.version, reference.jaccard)).collect();
+    (id.to_string(), format!("{level} {walk:?} {references:?} {seed} {start:?}"))
+}

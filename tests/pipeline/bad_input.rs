@@ -1,0 +1,81 @@
+//! Records that are no documents: a dead letter each, and the run goes on.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use synthllm_testkit::corpus::{corpus, document, id};
+
+use crate::{project, server, sound_samples, stands_on};
+
+#[test]
+fn a_bad_record_becomes_a_dead_letter_with_its_bytes_and_the_reason() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("extract.max_text_bytes", 1000);
+    let long = format!(r#"{{"text": "{}"}}"#, "long ".repeat(300));
+    let bad: [(&str, &[u8], &str); 6] = [
+        ("not-json", b"{\"text\": ", "not JSON"),
+        ("no-object", b"[1, 2]", "expected an object"),
+        ("wrong-type", b"{\"text\": 7}", "text: expected a string, found a number"),
+        ("not-utf8", b"{\"text\": \"\xff\xfe\"}", "not UTF-8"),
+        ("too-long", long.as_bytes(), "the limit is 1000"),
+        ("mismatch", b"{\"id\": \"another\", \"text\": \"A text.\"}", "is not the record's key"),
+    ];
+    project.ingest(&corpus(4));
+    for (key, value, _) in bad {
+        project.append(key.as_bytes(), Some(value));
+    }
+    project.ingest(&[document(7, 0)]);
+    project.drain();
+    let samples = sound_samples(&project);
+    assert!(samples.values().any(|sample| stands_on(sample, &id(7))), "the run has gone on");
+    let letters = project.logs().dead_letters();
+    assert_eq!(letters.len(), bad.len());
+    for (key, value, reason) in bad {
+        let letter = letters.iter().find(|letter| letter.key.as_deref() == Some(key)).expect("a dead letter of the key");
+        assert_eq!(BASE64_STANDARD.decode(&letter.payload).expect("base64"), value, "{key}");
+        assert!(letter.reason.contains(reason), "{key}: {:?} doesn't say {reason:?}", letter.reason);
+        assert_eq!((letter.role.as_str(), letter.log.as_str()), ("extract", "documents"));
+    }
+}
+
+#[test]
+fn a_key_that_is_not_text_is_a_dead_letter_too() {
+    let server = server();
+    let project = project(&server);
+    project.append(b"\xff\xfe", Some(b"{\"text\": \"A text.\"}"));
+    project.ingest(&corpus(3));
+    project.drain();
+    assert!(!sound_samples(&project).is_empty());
+    assert_eq!(project.logs().dead_letters().len(), 1);
+}
+
+#[test]
+fn a_dead_letter_of_a_known_document_takes_it_out_of_the_graph() {
+    let server = server();
+    let mut project = project(&server);
+    project.ingest(&corpus(6));
+    project.drain();
+    assert!(sound_samples(&project).values().any(|sample| stands_on(sample, &id(1))));
+    project.set("sampling.levels", "[1, 2]");
+    project.append(id(1).as_bytes(), Some(b"\xff no document any more"));
+    project.drain();
+    let samples = sound_samples(&project);
+    assert!(!project.logs().extractions().contains_key(&id(1)));
+    assert!(!samples.is_empty() && !samples.values().any(|sample| stands_on(sample, &id(1))));
+    assert_eq!(project.logs().dead_letters().len(), 1);
+}
+
+#[test]
+fn a_bad_line_of_a_file_is_reported_with_its_number_and_the_rest_goes_in() {
+    let server = server();
+    let project = project(&server);
+    let file = project.file("mixed.jsonl");
+    let (first, last) = (document(0, 0).to_string(), document(1, 0).to_string());
+    synthllm_testkit::project::write_lines(&file, &[first.as_bytes(), b"{broken", last.as_bytes()]);
+    let output = project.execute(&["ingest", "mixed.jsonl"]);
+    assert!(output.status.success());
+    let errors = synthllm_testkit::project::stderr(&output);
+    assert!(errors.contains("mixed.jsonl") && errors.contains('2'), "{errors}");
+    project.drain();
+    sound_samples(&project);
+    assert_eq!(project.logs().extractions().len(), 2);
+}
