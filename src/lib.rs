@@ -6,11 +6,11 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod dataflow;
 pub mod events;
+pub mod fault;
 pub mod hint;
 pub mod logs;
-pub mod dataflow;
-pub mod fault;
 pub mod run;
 pub mod status_line;
 pub mod terminal;

@@ -66,12 +66,12 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // The second signal finds the flag set, and ends the process.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).context("can't listen for signals")?;
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .context("can't listen for signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("can't listen for signals")?;
     }
     let tasks = [Task::Extract, Task::Question, Task::Answer];
-    let settings: BTreeMap<_, _> =
-        tasks.into_iter().map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
+    let settings: BTreeMap<_, _> = tasks.into_iter().map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
     Ok(Context {
         partitions: (log.partitions(LogName::Documents)?, log.partitions(LogName::Extractions)?),
         log,

@@ -11,15 +11,15 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
-use timely::container::CapacityContainerBuilder;
 use timely::progress::Timestamp;
 use timely::scheduling::Activator;
-use timely::ExchangeData;
 
 /// The number of an open item on its worker; never reused within a run.
 pub type Case = u64;
@@ -127,6 +127,9 @@ impl<C, R> Mailbox<C, R> {
 /// Runs `stage` over `items`, each on the worker that `route` names; see the module for the law.
 ///
 /// Notes are seen before the items that come with them in the same scheduling.
+///
+/// # Panics
+/// If the stage gives an output for a case that it has closed.
 ///
 /// ```
 /// use synthllm_operators::ask::{ask, Case, Mailbox, Stage, Turn};

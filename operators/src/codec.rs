@@ -26,6 +26,9 @@ pub enum CodecError {
 }
 
 /// Encodes one record.
+///
+/// # Panics
+/// Never for the types of [`crate::record`]: they have no maps or sequences of unknown length.
 pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     bincode::serialize_into(&mut bytes, record).expect("writing to a vector can't fail, and records hold no unsized maps");
@@ -47,6 +50,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 }
 
 /// Compresses a text for the `texts` log.
+///
+/// # Panics
+/// Never: compressing into memory can't fail.
 pub fn compress(text: &str) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     bytes.extend(zstd::bulk::compress(text.as_bytes(), 3).expect("compressing into memory can't fail"));

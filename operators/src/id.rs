@@ -58,7 +58,7 @@ impl ConceptId {
 }
 
 /// The 64-bit id of a document inside the graph: xxh3 of its key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct DocumentId(pub u64);
 
 impl DocumentId {

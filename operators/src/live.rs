@@ -51,7 +51,11 @@ pub enum Verdict {
 
 impl Live {
     /// Applies a record of `extractions` and returns what the document was before and is now.
-    pub fn apply(&mut self, document: DocumentId, record: Option<&Extraction>) -> (Option<Incarnation>, Option<Incarnation>) {
+    pub fn apply(
+        &mut self,
+        document: DocumentId,
+        record: Option<&Extraction>,
+    ) -> (Option<Incarnation>, Option<Incarnation>) {
         let now = record.map(|extraction| Incarnation { version: extraction.version, since: extraction.since });
         let before = match now {
             Some(incarnation) => self.documents.insert(document, incarnation),
@@ -112,8 +116,7 @@ where
                     waiting.extend(data.drain(..).map(|item| (capability.clone(), item)));
                 }
             });
-            for _ in 0..waiting.len() {
-                let (capability, item) = waiting.pop_front().expect("as many as were counted");
+            for (capability, item) in std::mem::take(&mut waiting) {
                 match verdict(&live.borrow(), reference(&item)) {
                     Verdict::Unread => waiting.push_back((capability, item)),
                     verdict => output.session(&capability).give((item, verdict == Verdict::Live)),

@@ -165,11 +165,11 @@ impl<'a> Search<'a> {
         let concepts = self.shard.documents.concepts(document);
         let (rarer, others) = self.query.split_at(rank);
         let mut shared = 0;
-        for slot in concepts {
-            if rarer.contains(&slot.concept) {
+        for concept in concepts {
+            if rarer.contains(concept) {
                 return;
             }
-            shared += u32::from(others.contains(&slot.concept));
+            shared += u32::from(others.contains(concept));
         }
         let union = self.asked + concepts.len() as u32 - shared;
         let record = self.shard.record(document);

@@ -304,8 +304,6 @@ pub enum Progress {
     Shard(ShardProgress),
     /// Of `starts/node`: starts `0..n` have their outcome.
     Starts(u64),
-    /// Of `limit/level`: how many combinations of the level this `app` has ever issued.
-    Issued(u64),
     /// Of `settlement`.
     Settlement(Settlement),
 }
@@ -351,8 +349,6 @@ pub enum ProgressKey {
     Shard(Role, u32),
     /// `starts/node`, the node's concept id in hexadecimal.
     Starts(crate::id::ConceptId),
-    /// `limit/level`
-    Limit(u8),
     /// `settlement`
     Settlement,
 }
@@ -362,7 +358,6 @@ impl std::fmt::Display for ProgressKey {
         match self {
             ProgressKey::Shard(role, shard) => write!(f, "{}/{shard}", role.name()),
             ProgressKey::Starts(node) => write!(f, "starts/{:016x}", node.0),
-            ProgressKey::Limit(level) => write!(f, "limit/level{level}"),
             ProgressKey::Settlement => write!(f, "settlement"),
         }
     }
@@ -370,7 +365,7 @@ impl std::fmt::Display for ProgressKey {
 
 /// A key of `progress` that this program does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("expected role/shard, starts/node, limit/level or settlement")]
+#[error("expected role/shard, starts/node or settlement")]
 pub struct UnknownProgressKey;
 
 impl std::str::FromStr for ProgressKey {
@@ -389,11 +384,6 @@ impl std::str::FromStr for ProgressKey {
             "starts" => u64::from_str_radix(rest, 16)
                 .map(|node| ProgressKey::Starts(crate::id::ConceptId(node)))
                 .map_err(|_| UnknownProgressKey),
-            "limit" => rest
-                .strip_prefix("level")
-                .and_then(|level| level.parse().ok())
-                .map(ProgressKey::Limit)
-                .ok_or(UnknownProgressKey),
             _ => Err(UnknownProgressKey),
         }
     }

@@ -94,16 +94,12 @@ impl<R> Default for Queues<R> {
 impl<R> Queues<R> {
     /// Gives the record back when it is its turn; else keeps it until the one before it is done.
     pub fn enter(&mut self, document: DocumentId, record: R) -> Option<R> {
-        match self.0.get_mut(&document) {
-            Some(queue) => {
-                queue.push_back(record);
-                None
-            }
-            None => {
-                self.0.insert(document, VecDeque::new());
-                Some(record)
-            }
+        if let Some(queue) = self.0.get_mut(&document) {
+            queue.push_back(record);
+            return None;
         }
+        self.0.insert(document, VecDeque::new());
+        Some(record)
     }
 
     /// The current record of a document has its outcome: returns the next one, whose turn it now is.

@@ -45,12 +45,12 @@ fn count_edges(index: &Index, concepts: &Concepts, row: u32, stamps: &mut [u32],
     for (shard, document) in index.mentions(row) {
         stats.incidences += 1;
         if kind == Kind::Topic {
-            let topics = shard.documents.topics(document).iter().map(|slot| slot.concept);
+            let topics = shard.documents.topics(document).iter().copied();
             stats.topic_topic_edges += stamp(topics.filter(|&topic| topic > row), row, stamps);
-            let key_concepts = shard.documents.key_concepts(document).iter().map(|slot| slot.concept);
+            let key_concepts = shard.documents.key_concepts(document).iter().copied();
             stats.topic_concept_edges += stamp(key_concepts, row, stamps);
         } else {
-            let key_concepts = shard.documents.key_concepts(document).iter().map(|slot| slot.concept);
+            let key_concepts = shard.documents.key_concepts(document).iter().copied();
             stats.concept_concept_edges += stamp(key_concepts.filter(|&other| other > row), row, stamps);
         }
     }

@@ -31,7 +31,7 @@ enum Ended {
 
 impl Questions {
     fn end(&mut self, case: Case, ended: impl Fn(u32, u8) -> Ended, turn: &mut Turn<u8, Ended>) {
-        let (item, question) = self.open.remove(&case).unwrap();
+        let (item, question) = self.open.remove(&case).expect("a case ends once");
         turn.give(case, ended(item, question));
         turn.close(case);
     }
@@ -88,7 +88,12 @@ proptest! {
                 let gathered = Rc::clone(&ended);
                 let (items, notes) = (scope.input_from(&mut items), scope.input_from(&mut notes));
                 ask(items, notes, "Questions", |_| 0, |()| 0, Questions::default(), &mailbox)
-                    .inspect_time(move |epoch, end| gathered.borrow_mut().push((*epoch, *end)))
+                    .inspect_core(move |event| {
+                        if let Ok((stamp, ends)) = event {
+                            let epoch = *stamp.iter().next().expect("what comes out has an epoch");
+                            gathered.borrow_mut().extend(ends.iter().map(|end| (epoch, *end)));
+                        }
+                    })
                     .probe_with(&probe);
             });
             for (item, question) in questions.iter().enumerate() {
@@ -120,8 +125,8 @@ proptest! {
             Ended::Answered { item, .. } | Ended::Duplicate { item } | Ended::Failed { item } => item,
         }).collect();
         prop_assert_eq!(items.len(), count, "of its own");
-        let answered: Vec<u8> = ended.iter().filter_map(|(_, end)| match end {
-            Ended::Answered { question, .. } => Some(*question),
+        let answered: Vec<u8> = ended.iter().filter_map(|&(_, end)| match end {
+            Ended::Answered { question, .. } => Some(question),
             _ => None,
         }).collect();
         prop_assert_eq!(answered.iter().collect::<BTreeSet<_>>().len(), answered.len(), "no question is answered twice");

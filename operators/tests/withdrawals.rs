@@ -111,7 +111,7 @@ fn incremental(history: Vec<Updates>, workers: usize, withdraw: Withdraw) -> Vec
         worker.dataflow(|scope| {
             let owed = withdrawals(citations.to_collection(scope), live.to_collection(scope), withdraw);
             let gathered = Arc::clone(&gathered);
-            owed.inner.inspect(move |update| gathered.lock().unwrap().push(*update)).probe_with(&probe);
+            owed.inner.inspect(move |update| gathered.lock().expect("no worker panics").push(*update)).probe_with(&probe);
         });
         for (epoch, updates) in history.iter().enumerate() {
             if epoch % worker.peers() == worker.index() {
@@ -125,8 +125,9 @@ fn incremental(history: Vec<Updates>, workers: usize, withdraw: Withdraw) -> Vec
             worker.step();
         }
     });
-    guards.unwrap().join().into_iter().for_each(|outcome| outcome.unwrap());
-    Arc::into_inner(owed).unwrap().into_inner().unwrap()
+    let outcomes = guards.expect("the workers start").join();
+    assert!(outcomes.iter().all(Result::is_ok));
+    Arc::into_inner(owed).and_then(|owed| owed.into_inner().ok()).expect("the workers have ended")
 }
 
 proptest! {

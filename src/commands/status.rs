@@ -57,7 +57,7 @@ pub fn execute(config: &Config, args: &JsonArgs) -> anyhow::Result<()> {
 }
 
 fn status(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Status> {
-    let (progress, issued) = progress(log)?;
+    let progress = progress(log)?;
     let mut shards = Vec::new();
     for role in [Role::Extract, Role::Graph, Role::Generate] {
         let input = input_of(role);
@@ -67,25 +67,24 @@ fn status(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Status> {
             shards.push(shard_status(role, shard, log.end(input, shard)?, start, known));
         }
     }
-    Ok(Status { app: config.app.clone(), logs: logs::place(config), totals: totals(log, &shards, issued)?, shards })
+    Ok(Status { app: config.app.clone(), logs: logs::place(config), totals: totals(log, &shards)?, shards })
 }
 
 type Shards = BTreeMap<(Role, u32), ShardProgress>;
 
-/// What each shard committed last, and how many combinations of each level were ever issued.
-fn progress(log: &Arc<dyn Log>) -> anyhow::Result<(Shards, BTreeMap<String, u64>)> {
-    let (mut shards, mut issued) = (Shards::new(), BTreeMap::new());
+/// What each shard committed last.
+fn progress(log: &Arc<dyn Log>) -> anyhow::Result<Shards> {
+    let mut shards = Shards::new();
     for (key, record) in logs::live(log, LogName::Progress)? {
         let name = || format!("can't read progress/{} at offset {}", record.partition, record.offset);
         let key: ProgressKey = String::from_utf8(key).with_context(name)?.parse().with_context(name)?;
         let value = record.value.as_deref().unwrap_or_default();
-        match (key, codec::decode(value).with_context(name)?) {
-            (ProgressKey::Shard(role, shard), Progress::Shard(progress)) => _ = shards.insert((role, shard), progress),
-            (ProgressKey::Limit(level), Progress::Issued(number)) => _ = issued.insert(format!("level{level}"), number),
-            _ => {}
+        if let (ProgressKey::Shard(role, shard), Progress::Shard(progress)) = (key, codec::decode(value).with_context(name)?)
+        {
+            shards.insert((role, shard), progress);
         }
     }
-    Ok((shards, issued))
+    Ok(shards)
 }
 
 /// The log that a role reads and whose offsets its progress counts.
@@ -104,8 +103,10 @@ fn shard_status(role: Role, shard: u32, end: u64, start: u64, progress: ShardPro
     ShardStatus { role, shard, position, end, lag: end.saturating_sub(position), outcomes, counters }
 }
 
-fn totals(log: &Arc<dyn Log>, shards: &[ShardStatus], combinations: BTreeMap<String, u64>) -> anyhow::Result<Totals> {
+fn totals(log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow::Result<Totals> {
     let counted = |counter: Counter| shards.iter().filter_map(|shard| shard.counters.get(counter.name())).sum::<u64>();
+    let issued = |level: u8| (format!("level{level}"), counted(Counter::combinations(level)));
+    let combinations = (1..=3).map(issued).filter(|(_, count)| *count > 0).collect();
     let mut waiting = BTreeMap::new();
     for shard in shards {
         *waiting.entry(input_of(shard.role).name()).or_default() += shard.lag;

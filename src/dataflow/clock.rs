@@ -17,12 +17,14 @@ pub struct Clock {
     now: u64,
 }
 
-impl Clock {
+impl Default for Clock {
     /// A clock that begins at epoch 1; epoch 0 is for the state that is loaded before the gate opens.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Clock { now: 1 }
     }
+}
 
+impl Clock {
     /// The epoch of what is read now.
     pub fn tick(&mut self) -> u64 {
         self.now = self.now.max(unix_millis());

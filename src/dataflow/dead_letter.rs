@@ -22,6 +22,9 @@ pub struct Burial {
 
 impl Burial {
     /// The record of `dead-letters`; its key is the origin, so that a record read twice is one dead letter.
+    ///
+    /// # Panics
+    /// Never: a dead letter is JSON.
     pub fn record(self, role: Role, log: LogName, origin: Origin) -> Append {
         let letter = DeadLetter {
             role: role.name().to_owned(),

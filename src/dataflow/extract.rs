@@ -110,7 +110,7 @@ impl Extract {
         let mut flow = Flow::open(context, Role::Extract, LogName::Documents, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
         let mut role =
-            Extract { flow, notes, desk: context.model_desk(mailbox), clock: Clock::new(), done: Barrier::new(worker) };
+            Extract { flow, notes, desk: context.model_desk(mailbox), clock: Clock::default(), done: Barrier::new(worker) };
         let loaded = role.load(worker, context)?;
         context.counters.gate_open(Role::Extract, numbers.len(), loaded);
         Ok(role)

@@ -196,15 +196,14 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
 }
 
 /// The end of a role's dataflow: brings what was made back to the worker of its shard.
-pub fn sink<'scope, O: ExchangeData>(
-    made: Stream<'scope, u64, Vec<Made<O>>>,
-    inbox: &Inbox<Made<O>>,
-    probe: &ProbeHandle<u64>,
-) {
+pub fn sink<O: ExchangeData>(made: Stream<'_, u64, Vec<Made<O>>>, inbox: &Inbox<Made<O>>, probe: &ProbeHandle<u64>) {
     collect(made, |made| u64::from(made.origin.shard), inbox).probe_with(probe);
 }
 
 /// Collects a stream, routed, in an inbox of each worker.
+///
+/// # Panics
+/// Never: every record comes at an epoch.
 pub fn collect<'scope, R: ExchangeData>(
     stream: Stream<'scope, u64, Vec<R>>,
     route: impl Fn(&R) -> u64 + 'static,

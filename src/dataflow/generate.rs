@@ -147,7 +147,7 @@ impl Generate {
             answers: context.model_desk(answered),
             withdrawals,
             live,
-            clock: Clock::new(),
+            clock: Clock::default(),
             done: Barrier::new(worker),
             after_graph,
         };

@@ -198,7 +198,7 @@ impl Graph {
             coordinator,
             watch,
             staged: Staged::default(),
-            clock: Clock::new(),
+            clock: Clock::default(),
             done: Barrier::new(worker),
             number: worker.index() as u64,
             settled,
@@ -320,7 +320,8 @@ impl Graph {
             if self.draws.less_equal(&sent) {
                 return Ok(0);
             }
-            return self.stand_at_cut(context).map(|()| 1);
+            self.stand_at_cut(context);
+            return Ok(1);
         }
         let limited = if self.settled { levels::limited_levels(context) } else { Vec::new() };
         let batch = match &mut loader.reader {
@@ -347,22 +348,21 @@ impl Graph {
         Ok(read + 1)
     }
 
-    fn stand_at_cut(&mut self, context: &Context) -> Result<()> {
-        let Some(loader) = self.loader.take() else { return Ok(()) };
+    fn stand_at_cut(&mut self, context: &Context) {
+        let Some(loader) = self.loader.take() else { return };
         self.shared.borrow_mut().loaded.clone_from(&loader.cut);
         if context.drain {
             self.flow.end_at(loader.cut.clone());
         }
         if !self.settled {
             self.reading = true;
-            return Ok(());
+            return;
         }
         self.flow.hold_at(loader.cut.clone());
         let smallest = loader.smallest(context, &self.watch);
         let digest = self.index.borrow().digest();
         let cut = loader.cut.into_iter().collect();
         self.send(0, Letter::AtCut(Report { digest, cut, smallest }));
-        Ok(())
     }
 
     /// Reads records for their outputs; in continuous mode also into the index.

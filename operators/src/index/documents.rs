@@ -1,10 +1,9 @@
 //! The live documents of a shard: identity, pointers and concept lists, dense `u32` inside.
 //!
-//! A document's concepts stand in one block of slots: topics, key concepts, each in order of their 64-bit ids; and the topics
-//! once more when there are two or more, because they then have a second posting. Each slot knows its posting's place, so that
-//! removing a document searches nothing.
+//! A document has one block: its topics and key concepts, each in order of their 64-bit ids; the position of each one's posting;
+//! and of the topics' second postings, when there are two topics or more. So removing a document searches nothing.
 //!
-//! Cost: 56 bytes, the id's bytes, 4 to 11 for the hash table, and 8 for each slot.
+//! Cost: 56 bytes, the id's bytes, 5 to 11 for the hash table, 8 for each concept and 4 for each second posting.
 
 use std::cmp::Ordering;
 
@@ -17,15 +16,8 @@ use crate::record::{Pointer, Version};
 /// The partition of a text pointer that is not there.
 const NO_TEXT: u32 = u32::MAX;
 
-/// A document's posting of one concept.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Slot {
-    pub(crate) concept: u32,
-    pub(crate) position: u32,
-}
-
 /// A live document.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Record {
     pub(crate) id: DocumentId,
     version_offset: u64,
@@ -35,7 +27,7 @@ pub(crate) struct Record {
     text_partition: u32,
     key: u32,
     key_length: u32,
-    slots: u32,
+    block: u32,
     topics: u16,
     key_concepts: u16,
 }
@@ -64,9 +56,13 @@ impl Record {
         }
     }
 
-    fn slot_count(&self) -> u32 {
-        let pairs = if self.topics > 1 { self.topics } else { 0 };
-        u32::from(self.topics) + u32::from(self.key_concepts) + u32::from(pairs)
+    /// Topics have second postings when there are two or more.
+    fn pairs(&self) -> u32 {
+        if self.topics > 1 { u32::from(self.topics) } else { 0 }
+    }
+
+    fn block_length(&self) -> u32 {
+        2 * u32::from(self.total()) + self.pairs()
     }
 }
 
@@ -80,10 +76,9 @@ pub(crate) struct Place {
 
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
-    records: Vec<Record>,
-    free: Vec<u32>,
+    records: Blocks<Record>,
     table: Table,
-    slots: Blocks<Slot>,
+    blocks: Blocks<u32>,
     keys: Blocks<u8>,
 }
 
@@ -97,7 +92,7 @@ impl Documents {
     }
 
     pub(crate) fn record(&self, row: u32) -> &Record {
-        &self.records[row as usize]
+        self.records.item(row)
     }
 
     /// The document's id as the user knows it.
@@ -106,36 +101,37 @@ impl Documents {
         std::str::from_utf8(self.keys.slice(record.key, record.key_length)).expect("keys are stored from strings")
     }
 
-    pub(crate) fn topics(&self, row: u32) -> &[Slot] {
+    pub(crate) fn topics(&self, row: u32) -> &[u32] {
         let record = self.record(row);
-        self.slots.slice(record.slots, u32::from(record.topics))
+        self.blocks.slice(record.block, u32::from(record.topics))
     }
 
-    pub(crate) fn key_concepts(&self, row: u32) -> &[Slot] {
+    pub(crate) fn key_concepts(&self, row: u32) -> &[u32] {
         let record = self.record(row);
-        self.slots.slice(record.slots + u32::from(record.topics), u32::from(record.key_concepts))
+        self.blocks.slice(record.block + u32::from(record.topics), u32::from(record.key_concepts))
     }
 
     /// Topics, then key concepts.
-    pub(crate) fn concepts(&self, row: u32) -> &[Slot] {
+    pub(crate) fn concepts(&self, row: u32) -> &[u32] {
         let record = self.record(row);
-        self.slots.slice(record.slots, u32::from(record.total()))
+        self.blocks.slice(record.block, u32::from(record.total()))
     }
 
-    /// The slots of one structure; see the module's documentation.
-    pub(crate) fn slots_of(&mut self, row: u32, structure: Structure) -> &mut [Slot] {
-        let record = self.records[row as usize];
+    /// The positions of a document's postings in one structure, in the order of its concepts.
+    pub(crate) fn positions(&mut self, row: u32, structure: Structure) -> &mut [u32] {
+        let record = *self.record(row);
+        let total = u32::from(record.total());
         let (start, length) = match structure {
-            Structure::Main => (0, u32::from(record.total())),
-            Structure::Pairs => (u32::from(record.total()), record.slot_count() - u32::from(record.total())),
+            Structure::Main => (total, total),
+            Structure::Pairs => (2 * total, record.pairs()),
         };
-        self.slots.slice_mut(record.slots + start, length)
+        self.blocks.slice_mut(record.block + start, length)
     }
 
-    /// Tells a slot the new position of its posting.
+    /// Notes the new position of a posting.
     pub(crate) fn reposition(&mut self, row: u32, structure: Structure, concept: u32, position: u32) {
-        let slot = self.slots_of(row, structure).iter_mut().find(|slot| slot.concept == concept);
-        slot.expect("a document in a concept's postings has the concept").position = position;
+        let place = self.concepts(row).iter().position(|&other| other == concept);
+        self.positions(row, structure)[place.expect("a document in a concept's postings has the concept")] = position;
     }
 
     /// The order of documents that every history agrees on: by 64-bit id, equal ones by key.
@@ -148,63 +144,51 @@ impl Documents {
     pub(crate) fn insert(&mut self, key: &str, place: Place) -> u32 {
         let mut record = Record {
             id: DocumentId::of(key),
-            version_offset: 0,
-            text_offset: 0,
-            offset: 0,
-            version_partition: 0,
-            text_partition: NO_TEXT,
             key: self.keys.store(key.as_bytes()),
             key_length: u32::try_from(key.len()).expect("a key is shorter than 4 GiB"),
-            slots: 0,
-            topics: 0,
-            key_concepts: 0,
+            ..Record::default()
         };
         record.put(place);
-        let row = if let Some(row) = self.free.pop() {
-            self.records[row as usize] = record;
-            row
-        } else {
-            self.records.push(record);
-            u32::try_from(self.records.len() - 1).expect("a shard holds fewer than 2^32 documents")
-        };
+        let row = self.records.store(&[record]);
         let records = &self.records;
-        self.table.insert(row, |row| records[row as usize].id.0);
+        self.table.insert(row, |row| records.item(row).id.0);
         row
     }
 
     /// Moves a document's pointers.
     pub(crate) fn place(&mut self, row: u32, place: Place) {
-        self.records[row as usize].put(place);
+        self.records.item_mut(row).put(place);
     }
 
     /// Gives a document new concepts (topics first); the positions of their postings are still to be filled in.
     pub(crate) fn assign(&mut self, row: u32, topics: &[u32], key_concepts: &[u32]) {
         self.clear(row);
-        let record = &mut self.records[row as usize];
+        let record = self.records.item_mut(row);
         record.topics = u16::try_from(topics.len()).expect("the cap on concepts is below 65,536");
         record.key_concepts = u16::try_from(key_concepts.len()).expect("the cap on concepts is below 65,536");
-        record.slots = self.slots.allocate(record.slot_count());
-        let (slots, length) = (record.slots, record.slot_count());
-        let all = topics.iter().chain(key_concepts).chain(topics);
-        for (slot, &concept) in self.slots.slice_mut(slots, length).iter_mut().zip(all) {
-            *slot = Slot { concept, position: 0 };
+        let (length, total) = (record.block_length(), u32::from(record.total()));
+        let block = self.blocks.allocate(length);
+        record.block = block;
+        let all = topics.iter().chain(key_concepts);
+        for (place, &concept) in self.blocks.slice_mut(block, total).iter_mut().zip(all) {
+            *place = concept;
         }
     }
 
     fn clear(&mut self, row: u32) {
-        let record = &mut self.records[row as usize];
-        self.slots.release(record.slots, record.slot_count());
+        let record = self.records.item_mut(row);
+        self.blocks.release(record.block, record.block_length());
         (record.topics, record.key_concepts) = (0, 0);
     }
 
     /// Removes a document whose postings are gone.
     pub(crate) fn remove(&mut self, row: u32) {
         let records = &self.records;
-        self.table.remove(row, |row| records[row as usize].id.0);
+        self.table.remove(row, |row| records.item(row).id.0);
         self.clear(row);
-        let record = &mut self.records[row as usize];
+        let record = self.records.item_mut(row);
         self.keys.release(record.key, record.key_length);
-        self.free.push(row);
+        self.records.release(row, 1);
     }
 }
 

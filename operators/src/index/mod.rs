@@ -130,8 +130,8 @@ impl Index {
         let Some(row) = self.concepts.find(concept) else { return Vec::new() };
         let mut counts = std::collections::HashMap::<u32, u64>::new();
         for (shard, document) in self.mentions(row) {
-            for slot in shard.documents.concepts(document).iter().filter(|slot| slot.concept != row) {
-                *counts.entry(slot.concept).or_default() += 1;
+            for &concept in shard.documents.concepts(document).iter().filter(|&&concept| concept != row) {
+                *counts.entry(concept).or_default() += 1;
             }
         }
         let mut neighbours: Vec<_> = counts.into_iter().map(|(row, count)| (self.concepts.node(row), count)).collect();
@@ -145,7 +145,7 @@ impl Index {
         let row = shard.documents.find(document)?;
         Some((
             DocumentId::of(document),
-            shard.documents.concepts(row).iter().map(|slot| self.concepts.node(slot.concept)).collect(),
+            shard.documents.concepts(row).iter().map(|&concept| self.concepts.node(concept)).collect(),
         ))
     }
 

@@ -17,16 +17,17 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Structure {
     Main = 0,
-    Pairs = 1,
+    Pairs = 32,
 }
 
 /// The postings of one concept in one size class.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Class {
     /// The sum of the sizes.
     pub(crate) sum: u64,
     block: u32,
     length: u32,
+    capacity: u32,
     next: u32,
     /// Upper bound of the sizes; reached by one of them after a settlement.
     pub(crate) max_size: u16,
@@ -34,13 +35,16 @@ pub(crate) struct Class {
     pub(crate) min_total: u16,
     pub(crate) max_total: u16,
     order: u8,
-    log_capacity: u8,
     sorted: bool,
 }
 
 impl Class {
     pub(crate) fn len(&self) -> u64 {
         u64::from(self.length)
+    }
+
+    fn structure(&self) -> Structure {
+        if self.order < Structure::Pairs as u8 { Structure::Main } else { Structure::Pairs }
     }
 
     fn cover(&mut self, size: u16, total: u16) {
@@ -56,25 +60,27 @@ impl Class {
 
 #[derive(Debug, Default)]
 pub(crate) struct Postings {
-    heads: [Vec<u32>; 2],
-    classes: Vec<Class>,
-    free: Vec<u32>,
+    /// Of each concept the first class; those of `Pairs` come after those of `Main`.
+    heads: Vec<u32>,
+    classes: Blocks<Class>,
     blocks: Blocks<u32>,
 }
 
-fn order_of(size: u16) -> u8 {
-    (u16::BITS - size.leading_zeros()) as u8
+/// The place of a class in its concept's chain.
+fn order_of(structure: Structure, size: u16) -> u8 {
+    structure as u8 + (u16::BITS - size.leading_zeros()) as u8
 }
 
 impl Postings {
     /// The classes of a concept, smallest sizes first.
     pub(crate) fn classes(&self, concept: u32, structure: Structure) -> impl Iterator<Item = &Class> + '_ {
-        let mut next = self.head(concept, structure);
-        std::iter::from_fn(move || {
-            let class = self.classes.get(next as usize)?;
+        let mut next = self.head(concept);
+        let all = std::iter::from_fn(move || {
+            let class = (next != NONE).then(|| self.classes.item(next))?;
             next = class.next;
             Some(class)
-        })
+        });
+        all.filter(move |class| class.structure() == structure)
     }
 
     /// The documents of a class.
@@ -82,17 +88,15 @@ impl Postings {
         self.blocks.slice(class.block, class.length)
     }
 
-    fn head(&self, concept: u32, structure: Structure) -> u32 {
-        self.heads[structure as usize].get(concept as usize).copied().unwrap_or(NONE)
+    fn head(&self, concept: u32) -> u32 {
+        self.heads.get(concept as usize).copied().unwrap_or(NONE)
     }
 
     /// Adds a posting and returns its position in its class.
     pub(crate) fn add(&mut self, concept: u32, structure: Structure, document: u32, size: u16, total: u16) -> u32 {
-        let at = self.class_for(concept, structure, order_of(size)) as usize;
-        if self.classes[at].length == 1 << self.classes[at].log_capacity {
-            self.grow(at);
-        }
-        let class = &mut self.classes[at];
+        let at = self.class_for(concept, order_of(structure, size));
+        self.make_room(at);
+        let class = self.classes.item_mut(at);
         class.length += 1;
         class.sum += u64::from(size);
         class.sorted = false;
@@ -104,8 +108,8 @@ impl Postings {
 
     /// Removes the posting at a position; the document that takes its place is returned.
     pub(crate) fn remove(&mut self, concept: u32, structure: Structure, size: u16, position: u32) -> Option<u32> {
-        let (before, at) = self.locate(concept, structure, order_of(size));
-        let class = &mut self.classes[at as usize];
+        let (before, at) = self.locate(concept, order_of(structure, size));
+        let class = self.classes.item_mut(at);
         let documents = self.blocks.slice_mut(class.block, class.length);
         let moved = documents[documents.len() - 1];
         documents[position as usize] = moved;
@@ -114,35 +118,35 @@ impl Postings {
         class.sorted = false;
         let last = position == class.length;
         if class.length == 0 {
-            self.unlink(concept, structure, before, at);
+            self.unlink(concept, before, at);
         }
         (!last).then_some(moved)
     }
 
     /// The class of a posting that is there, and the one before it.
-    fn locate(&self, concept: u32, structure: Structure, order: u8) -> (u32, u32) {
-        let (mut before, mut at) = (NONE, self.head(concept, structure));
-        while self.classes[at as usize].order != order {
-            (before, at) = (at, self.classes[at as usize].next);
+    fn locate(&self, concept: u32, order: u8) -> (u32, u32) {
+        let (mut before, mut at) = (NONE, self.head(concept));
+        while self.classes.item(at).order != order {
+            (before, at) = (at, self.classes.item(at).next);
         }
         (before, at)
     }
 
     /// Finds a class, or makes it in its place: the chain is in ascending order.
-    fn class_for(&mut self, concept: u32, structure: Structure, order: u8) -> u32 {
-        let heads = &mut self.heads[structure as usize];
+    fn class_for(&mut self, concept: u32, order: u8) -> u32 {
+        let heads = &mut self.heads;
         if heads.len() <= concept as usize {
             heads.resize(concept as usize + 1, NONE);
         }
         let (mut before, mut at) = (NONE, heads[concept as usize]);
-        while at != NONE && self.classes[at as usize].order < order {
-            (before, at) = (at, self.classes[at as usize].next);
+        while at != NONE && self.classes.item(at).order < order {
+            (before, at) = (at, self.classes.item(at).next);
         }
-        if at != NONE && self.classes[at as usize].order == order {
+        if at != NONE && self.classes.item(at).order == order {
             return at;
         }
         let new = self.new_class(order, at);
-        self.link(concept, structure, before, new);
+        self.link(concept, before, new);
         new
     }
 
@@ -152,63 +156,63 @@ impl Postings {
             sum: 0,
             block,
             length: 0,
+            capacity: 1,
             next,
             max_size: 0,
             min_total: 0,
             max_total: 0,
             order,
-            log_capacity: 0,
             sorted: true,
         };
         new.unbound();
-        if let Some(at) = self.free.pop() {
-            self.classes[at as usize] = new;
-            return at;
-        }
-        self.classes.push(new);
-        u32::try_from(self.classes.len() - 1).expect("a shard holds fewer than 2^32 classes")
+        self.classes.store(&[new])
     }
 
-    fn link(&mut self, concept: u32, structure: Structure, before: u32, at: u32) {
-        match self.classes.get_mut(before as usize) {
-            Some(class) => class.next = at,
-            None => self.heads[structure as usize][concept as usize] = at,
+    fn link(&mut self, concept: u32, before: u32, at: u32) {
+        match before {
+            NONE => self.heads[concept as usize] = at,
+            before => self.classes.item_mut(before).next = at,
         }
     }
 
-    fn unlink(&mut self, concept: u32, structure: Structure, before: u32, at: u32) {
-        let class = self.classes[at as usize];
-        self.blocks.release(class.block, 1 << class.log_capacity);
-        self.link(concept, structure, before, class.next);
-        self.free.push(at);
+    fn unlink(&mut self, concept: u32, before: u32, at: u32) {
+        let class = *self.classes.item(at);
+        self.blocks.release(class.block, class.capacity);
+        self.link(concept, before, class.next);
+        self.classes.release(at, 1);
     }
 
-    fn grow(&mut self, at: usize) {
-        let Class { block, length, log_capacity, .. } = self.classes[at];
-        let larger = self.blocks.allocate(2 << log_capacity);
-        self.blocks.copy(block, larger, length);
-        self.blocks.release(block, 1 << log_capacity);
-        (self.classes[at].block, self.classes[at].log_capacity) = (larger, log_capacity + 1);
+    fn make_room(&mut self, at: u32) {
+        let class = self.classes.item_mut(at);
+        if class.length == class.capacity {
+            let longer = class.capacity + (class.capacity / 2).max(1);
+            class.block = self.blocks.grow(class.block, class.capacity, longer);
+            class.capacity = longer;
+        }
     }
 
-    /// Sorts the documents of every changed class of a structure by their ids, and makes the bounds exact.
-    pub(crate) fn settle(&mut self, structure: Structure, documents: &mut Documents, is_topic: impl Fn(u32) -> bool) {
-        for concept in 0..self.heads[structure as usize].len() as u32 {
-            let mut at = self.head(concept, structure);
+    /// Sorts the documents of every changed class by their ids, and makes the bounds exact.
+    pub(crate) fn settle(&mut self, documents: &mut Documents, is_topic: impl Fn(u32) -> bool) {
+        for (concept, &head) in (0u32..).zip(&self.heads) {
+            let mut at = head;
             while at != NONE {
-                let class = &mut self.classes[at as usize];
+                let class = self.classes.item_mut(at);
                 at = class.next;
                 if !std::mem::replace(&mut class.sorted, true) {
                     let members = self.blocks.slice_mut(class.block, class.length);
-                    members.sort_unstable_by(|&one, &other| documents.compare(one, other));
-                    class.unbound();
-                    for (position, &document) in (0u32..).zip(members.iter()) {
-                        let record = documents.record(document);
-                        class.cover(record.size(is_topic(concept), structure), record.total());
-                        documents.reposition(document, structure, concept, position);
-                    }
+                    settle_class(class, members, documents, (concept, is_topic(concept)));
                 }
             }
         }
+    }
+}
+
+fn settle_class(class: &mut Class, members: &mut [u32], documents: &mut Documents, (concept, is_topic): (u32, bool)) {
+    members.sort_unstable_by(|&one, &other| documents.compare(one, other));
+    class.unbound();
+    for (position, &document) in (0u32..).zip(members.iter()) {
+        let record = documents.record(document);
+        class.cover(record.size(is_topic, class.structure()), record.total());
+        documents.reposition(document, class.structure(), concept, position);
     }
 }

@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::concepts::Concepts;
-use super::documents::{Documents, Place, Record, Slot};
+use super::documents::{Documents, Place, Record};
 use super::postings::{Class, Postings, Structure};
 use crate::draw::Draw;
 use crate::id::Kind;
@@ -70,10 +70,12 @@ impl Shard {
         self.digest = self.digest.wrapping_add(self.fingerprint(row));
         let record = *self.documents.record(row);
         for structure in [Structure::Main, Structure::Pairs] {
-            for (index, slot) in self.documents.slots_of(row, structure).iter_mut().enumerate() {
+            for index in 0..self.documents.positions(row, structure).len() {
+                let concept = self.documents.concepts(row)[index];
                 let size = record.size(index < topics.len(), structure);
-                slot.position = self.postings.add(slot.concept, structure, row, size, record.total());
-                mark(&mut self.changed, &mut self.is_changed, slot.concept);
+                let position = self.postings.add(concept, structure, row, size, record.total());
+                self.documents.positions(row, structure)[index] = position;
+                mark(&mut self.changed, &mut self.is_changed, concept);
             }
         }
     }
@@ -82,8 +84,9 @@ impl Shard {
         self.digest = self.digest.wrapping_sub(self.fingerprint(row));
         let (record, topics) = (*self.documents.record(row), self.documents.topics(row).len());
         for structure in [Structure::Main, Structure::Pairs] {
-            for index in 0..self.documents.slots_of(row, structure).len() {
-                let Slot { concept, position } = self.documents.slots_of(row, structure)[index];
+            for index in 0..self.documents.positions(row, structure).len() {
+                let concept = self.documents.concepts(row)[index];
+                let position = self.documents.positions(row, structure)[index];
                 let size = record.size(index < topics, structure);
                 if let Some(moved) = self.postings.remove(concept, structure, size, position) {
                     self.documents.reposition(moved, structure, concept, position);
@@ -108,9 +111,7 @@ impl Shard {
 
     /// Gives postings and bounds the order that depends on the live documents alone.
     pub(crate) fn settle(&mut self, concepts: &Concepts) {
-        for structure in [Structure::Main, Structure::Pairs] {
-            self.postings.settle(structure, &mut self.documents, |concept| concepts.kind(concept) == Kind::Topic);
-        }
+        self.postings.settle(&mut self.documents, |concept| concepts.kind(concept) == Kind::Topic);
     }
 
     /// The concepts whose weight changed since the last call.
@@ -167,11 +168,11 @@ impl Shard {
     /// The concept at `index` among those that the step can reach in the document, without `from`.
     fn other(&self, document: u32, from: u32, step: Step, index: usize) -> Option<u32> {
         let reachable = self.reachable(document, step);
-        let own = reachable.iter().take(index + 1).any(|slot| slot.concept == from);
-        reachable.get(index + usize::from(own)).map(|slot| slot.concept)
+        let own = reachable.iter().take(index + 1).any(|&concept| concept == from);
+        reachable.get(index + usize::from(own)).copied()
     }
 
-    fn reachable(&self, document: u32, step: Step) -> &[Slot] {
+    fn reachable(&self, document: u32, step: Step) -> &[u32] {
         match step {
             Step::TopicTopic => self.documents.topics(document),
             Step::TopicConcept | Step::ConceptConcept => self.documents.key_concepts(document),
@@ -202,7 +203,7 @@ impl Shard {
     }
 
     fn unvisited<'a>(&'a self, document: u32, step: Step, visited: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
-        self.reachable(document, step).iter().map(|slot| slot.concept).filter(|concept| !visited.contains(concept))
+        self.reachable(document, step).iter().copied().filter(|concept| !visited.contains(concept))
     }
 
     pub(crate) fn record(&self, document: u32) -> &Record {

@@ -23,7 +23,7 @@ pub(super) enum Call {
     /// The texts of a combination's references.
     Texts(fetch::Wanted),
     /// Questions.
-    Model(inquiry::Call),
+    Model(Box<inquiry::Call>),
 }
 
 /// What the world replies.
@@ -60,6 +60,7 @@ pub(super) enum Posted {
 
 impl Posted {
     /// The question that goes on, or else what is to be committed.
+    #[expect(clippy::result_large_err, reason = "both halves of a stream are moved on at once")]
     pub fn candidate(self) -> Result<Candidate, Made<Decision>> {
         match self {
             Posted::Candidate(candidate) => Ok(*candidate),
@@ -73,7 +74,7 @@ pub(super) fn desk(context: &Arc<Context>, mailbox: Mailbox<Call, Reply>) -> Des
     let context = Arc::clone(context);
     let fetcher = fetch::Fetcher::start(&context);
     Desk::new(mailbox, move |call, reply| match call {
-        Call::Model(call) => context.ask_model(call, reply),
+        Call::Model(call) => context.ask_model(*call, reply),
         Call::Texts(wanted) => fetcher.fetch(wanted, reply),
     })
 }
@@ -183,7 +184,7 @@ impl Questions {
         match asked.inquiry.as_ref().map(Inquiry::step) {
             Some(Step::Known(answer)) => self.answered(case, asked, &answer, turn),
             Some(Step::Ask(call)) => {
-                turn.ask(case, Call::Model(call));
+                turn.ask(case, Call::Model(Box::new(call)));
                 self.open.insert(case, asked);
             }
             None => bury(case, asked, "there is nothing to ask", None, turn),

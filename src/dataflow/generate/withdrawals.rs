@@ -11,6 +11,7 @@ use synthllm_operators::id::{DocumentId, Id};
 use synthllm_operators::live::{Incarnation, Live};
 use synthllm_operators::provenance::{Citation, Withdraw, withdrawals};
 use synthllm_operators::record::{Extraction, Provenance, Role};
+use timely::dataflow::operators::Probe;
 use timely::dataflow::{ProbeHandle, Scope};
 
 use super::super::Context;
@@ -68,7 +69,6 @@ impl Withdrawals {
         let documents = self.documents.to_collection(scope);
         let owed = withdrawals(citations, documents, self.withdraw);
         let by_shard = |update: &OwedUpdate| u64::from(update.0.1.shard);
-        use timely::dataflow::operators::Probe;
         flow::collect(owed.inner, by_shard, &self.inbox).probe_with(probe);
     }
 

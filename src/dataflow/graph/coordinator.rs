@@ -83,10 +83,7 @@ pub(super) struct Coordinator {
 impl Coordinator {
     pub(super) fn new(context: &Context, peers: usize, kind: Kind, standing: &Standing, watch: &Watch) -> Result<Self> {
         let sampling = &context.config.sampling;
-        let quota = Quota {
-            epochs: u32::try_from(sampling.epochs).unwrap_or(u32::MAX),
-            starts_per_document: sampling.starts_per_document,
-        };
+        let quota = Quota { epochs: sampling.epochs, starts_per_document: sampling.starts_per_document };
         let mut schedule = Schedule::new(sampling.seed, quota);
         let mut settlement = None;
         for (key, progress) in &standing.progress {
@@ -219,7 +216,7 @@ impl Coordinator {
         let digest = reports.iter().fold(0_u128, |sum, report| sum.wrapping_add(report.digest));
         if let Some(resumed) = resumed {
             if resumed.digest == digest && resumed.settings == self.settings {
-                let largest = self.largest(context, watch, reports);
+                let largest = Self::largest(context, watch, reports);
                 self.record(resumed, largest);
                 return;
             }
@@ -235,7 +232,7 @@ impl Coordinator {
         let issued = [1, 2, 3].map(|level| watch.issued(level));
         let number = self.last_number.map_or(0, |last| last + 1);
         let settlement = Settlement { number, cut, digest, settings: self.settings, issued, closed: false };
-        let largest = self.largest(context, watch, reports);
+        let largest = Self::largest(context, watch, reports);
         self.record(settlement, largest);
     }
 
@@ -247,7 +244,7 @@ impl Coordinator {
     }
 
     /// Under a limit the combinations with the smallest ids are issued: the largest id of each limited level.
-    fn largest(&self, context: &Context, watch: &Watch, reports: Vec<Report>) -> HashMap<u8, Option<Id>> {
+    fn largest(context: &Context, watch: &Watch, reports: Vec<Report>) -> HashMap<u8, Option<Id>> {
         let mut smallest: BTreeMap<u8, Vec<Id>> = BTreeMap::new();
         for (level, ids) in reports.into_iter().flat_map(|report| report.smallest) {
             smallest.entry(level).or_default().extend(ids);
