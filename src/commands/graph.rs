@@ -170,6 +170,8 @@ fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
         let document = String::from_utf8(key).with_context(name)?;
         entries.push(Entry::of(&document, place, Some(&extraction), config.graph.max_concepts));
     }
+    // The index takes a shard's entries in the order of their offsets, and an earlier one for a repetition.
+    entries.sort_unstable_by_key(|entry| (entry.partition, entry.offset));
     Ok((entries, log.partitions(LogName::Extractions)?))
 }
 
