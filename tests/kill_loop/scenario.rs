@@ -64,7 +64,7 @@ impl Scenario {
     }
 
     pub fn withdraw(self) -> Withdraw {
-        if self.0 % 2 == 0 { Withdraw::Deleted } else { Withdraw::DeletedOrChanged }
+        if self.0.is_multiple_of(2) { Withdraw::Deleted } else { Withdraw::DeletedOrChanged }
     }
 
     pub fn server(self) -> ScriptedServer {

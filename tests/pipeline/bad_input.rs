@@ -70,7 +70,7 @@ fn a_bad_line_of_a_file_is_reported_with_its_number_and_the_rest_goes_in() {
     let project = project(&server);
     let file = project.file("mixed.jsonl");
     let (first, last) = (document(0, 0).to_string(), document(1, 0).to_string());
-    synthllm_testkit::project::write_lines(&file, &[first.as_bytes(), b"{broken", last.as_bytes()]);
+    synthllm_testkit::project::write_lines(&file, [first.as_str(), "{broken", &last]);
     let output = project.execute(&["ingest", "mixed.jsonl"]);
     assert!(output.status.success());
     let errors = synthllm_testkit::project::stderr(&output);

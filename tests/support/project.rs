@@ -39,7 +39,7 @@ impl Project {
     pub fn new(program: &str, endpoint: &str) -> Self {
         let folder = TempDir::new().expect("the system gives a temporary folder");
         let mut project = Project { program: program.into(), folder, settings: BTreeMap::new() };
-        let path = format!("{:?}", project.file("synthllm.db"));
+        let path = format!("\"{}\"", project.file("synthllm.db").display());
         let settings = [
             ("app", "\"tests\""),
             ("log.kind", "\"sqlite\""),
@@ -62,8 +62,7 @@ impl Project {
     /// Sets a key of the configuration, e.g. `sampling.limit.level3`, to a value as TOML writes it.
     pub fn set(&mut self, key: &str, value: impl Display) -> &mut Self {
         self.settings.insert(key.to_owned(), value.to_string());
-        let lines: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-        std::fs::write(self.file("synthllm.toml"), lines).expect("the temporary folder is writable");
+        write_lines(&self.file("synthllm.toml"), self.settings.iter().map(|(key, value)| format!("{key} = {value}")));
         self
     }
 
@@ -120,8 +119,7 @@ impl Project {
     /// Ingests documents, in order.
     pub fn ingest(&self, documents: &[Value]) {
         let file = self.file("documents.jsonl");
-        let lines: String = documents.iter().map(|document| format!("{document}\n")).collect();
-        std::fs::write(&file, lines).expect("the temporary folder is writable");
+        write_lines(&file, documents.iter().map(Value::to_string));
         self.succeed(&["ingest", "--strict", &path(&file)]);
     }
 
@@ -242,11 +240,11 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Writes bytes into a file of the project, line by line.
-pub fn write_lines(file: &Path, lines: &[&[u8]]) {
+/// Writes a file line by line.
+pub fn write_lines(file: &Path, lines: impl IntoIterator<Item = impl AsRef<[u8]>>) {
     let mut output = std::fs::File::create(file).expect("the temporary folder is writable");
     for line in lines {
-        output.write_all(line).and_then(|()| output.write_all(b"\n")).expect("the temporary folder is writable");
+        output.write_all(&[line.as_ref(), b"\n"].concat()).expect("the temporary folder is writable");
     }
 }
 
