@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use synthllm_llm::{CallError, Prompt, Prompts, Schema, Task, TaskSettings};
-use synthllm_log::{Append, LogName, Place, Record, read_to_end};
+use synthllm_log::{Append, LogName, Place, Record, Writer, read_to_end};
 use synthllm_operators::answers;
 use synthllm_operators::ask::{Case, Mailbox, Stage, Turn, ask};
 use synthllm_operators::codec;
@@ -84,10 +84,9 @@ pub struct Extract {
 }
 
 impl Extract {
-    /// Starts the role: fences, reads where it stands, builds the dataflow, loads the memory, opens the gate.
-    pub fn start(worker: &mut Worker, context: &Arc<Context>) -> Result<Self> {
-        let (count, _) = context.partitions;
-        let (shards, _) = shard::open(worker, context, Role::Extract, count, Some(LogName::JournalExtract))?;
+    /// Starts the role, whose shards are fenced: reads where it stands, builds the dataflow, loads the memory, opens the gate.
+    pub fn start(worker: &mut Worker, context: &Arc<Context>, writers: Vec<(u32, Box<dyn Writer>)>) -> Result<Self> {
+        let (shards, _) = shard::open(context, Role::Extract, writers, Some(LogName::JournalExtract))?;
         let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
         let ends = context.ends(LogName::Documents, &numbers)?;
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use synthllm_log::{Append, LogName};
+use synthllm_log::{Append, LogName, Writer};
 use synthllm_operators::ask::{Mailbox, ask};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
@@ -99,11 +99,15 @@ pub struct Generate {
 }
 
 impl Generate {
-    /// Starts the role: fences, reads where it stands, builds the dataflow, loads provenance and live documents, opens the
+    /// Starts the role, whose shards are fenced: reads where it stands, builds the dataflow, loads provenance and live documents, opens the
     /// gate. With `after_graph`, its input ends when graph, in this process, has drained.
-    pub fn start(worker: &mut Worker, context: &Arc<Context>, after_graph: bool) -> Result<Self> {
-        let (_, count) = context.partitions;
-        let (shards, _) = shard::open(worker, context, Role::Generate, count, Some(LogName::JournalGenerate))?;
+    pub fn start(
+        worker: &mut Worker,
+        context: &Arc<Context>,
+        writers: Vec<(u32, Box<dyn Writer>)>,
+        after_graph: bool,
+    ) -> Result<Self> {
+        let (shards, _) = shard::open(context, Role::Generate, writers, Some(LogName::JournalGenerate))?;
         let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
         let ends = if after_graph { None } else { context.ends(LogName::Combinations, &numbers)? };
 

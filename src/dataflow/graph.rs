@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use synthllm_log::{Append, LogName, Reader, Record};
+use synthllm_log::{Append, LogName, Reader, Record, Writer};
 use synthllm_operators::ask::{Case, Mailbox, ask};
 use synthllm_operators::codec;
 use synthllm_operators::graph::{Found, Frequency, Outcome as Drawn, auto_start, load};
@@ -137,10 +137,10 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 const LOAD_AT_ONCE: usize = 5_000;
 
 impl Graph {
-    /// Starts the role: fences, reads where it stands, builds the dataflow, and begins to load the index.
-    pub fn start(worker: &mut Worker, context: &Arc<Context>) -> Result<Self> {
+    /// Starts the role, whose shards are fenced: reads where it stands, builds the dataflow, and begins to load the index.
+    pub fn start(worker: &mut Worker, context: &Arc<Context>, writers: Vec<(u32, Box<dyn Writer>)>) -> Result<Self> {
         let (_, count) = context.partitions;
-        let (shards, standing) = shard::open(worker, context, Role::Graph, count, None)?;
+        let (shards, standing) = shard::open(context, Role::Graph, writers, None)?;
         let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
         let watch = Watch::start(context, &standing)?;
         let mut post = Post::new(worker);

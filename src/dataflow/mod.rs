@@ -32,6 +32,7 @@ use crate::events::Counters;
 use clock::Barrier;
 use desk::{Desk, Reply};
 use inquiry::{Call, Replied};
+use shard::Writers;
 
 /// How long a worker sleeps at most when it has nothing to do; replies and confirmations wake it.
 pub const PARK: Duration = Duration::from_millis(5);
@@ -201,19 +202,23 @@ struct Roles {
 fn turn_until_done(worker: &mut Worker, context: &Arc<Context>, roles: &[Role]) -> Result<()> {
     let has = |role| roles.contains(&role);
     let mut running = Roles::default();
+    let mut writers = Writers::fence(worker, context, roles)?;
     if has(Role::Extract) {
-        running.extract = Some(extract::Extract::start(worker, context).context("extract can't start")?);
+        running.extract =
+            Some(extract::Extract::start(worker, context, writers.of(Role::Extract)).context("extract can't start")?);
         if context.drain {
             running.turn_until(worker, context, |running| running.extract.is_none())?;
         }
     }
     // Also after a stop: all workers must build the same dataflows in the same order.
     if has(Role::Graph) {
-        running.graph = Some(graph::Graph::start(worker, context).context("graph can't start")?);
+        running.graph = Some(graph::Graph::start(worker, context, writers.of(Role::Graph)).context("graph can't start")?);
     }
     if has(Role::Generate) {
         let after_graph = running.graph.is_some();
-        running.generate = Some(generate::Generate::start(worker, context, after_graph).context("generate can't start")?);
+        let writers = writers.of(Role::Generate);
+        let generate = generate::Generate::start(worker, context, writers, after_graph);
+        running.generate = Some(generate.context("generate can't start")?);
     }
     running.turn_until(worker, context, Roles::all_done)
 }

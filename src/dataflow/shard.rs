@@ -194,18 +194,14 @@ impl<O> Shard<O> {
     }
 }
 
-/// Becomes the owner of this worker's shards of a role, and reads where they stand: the start of protocol.md up to the gate,
-/// without the role's own state logs. All shards of the role are fenced on all workers before anything is read.
+/// Reads where this worker's shards of a role stand: the start of protocol.md up to the gate, without the role's own state
+/// logs.
 pub fn open<O>(
-    worker: &mut Worker,
     context: &Context,
     role: Role,
-    count: u32,
+    writers: Vec<(u32, Box<dyn Writer>)>,
     journal: Option<LogName>,
 ) -> Result<(Vec<Shard<O>>, Standing)> {
-    let writers = become_writers(context, role, &super::shards_of(worker, count))?;
-    Barrier::new(worker).wait(worker, context)?;
-    fault::point("fenced");
     let standing = read_progress(context)?;
     let mut shards = Vec::new();
     for (number, writer) in writers {
@@ -230,15 +226,43 @@ pub fn open<O>(
     Ok((shards, standing))
 }
 
+/// The writers of this worker's shards, for the roles that are still to be started.
+pub struct Writers(Vec<(Role, u32, Box<dyn Writer>)>);
+
+impl Writers {
+    /// Becomes the owner of this worker's shards of all roles, and returns when all workers have done so: only then may any
+    /// state be read. All roles at once, because `progress` is one log: a transaction that a killed process left open in one
+    /// role would keep the others from reading on until the broker gives it up.
+    pub fn fence(worker: &mut Worker, context: &Context, roles: &[Role]) -> Result<Self> {
+        let shards = |role: Role| {
+            let count = if role == Role::Extract { context.partitions.0 } else { context.partitions.1 };
+            super::shards_of(worker, count).into_iter().map(move |number| (role, number))
+        };
+        let owned: Vec<(Role, u32)> = roles.iter().copied().flat_map(shards).collect();
+        let writers = become_writers(context, &owned)?;
+        Barrier::new(worker).wait(worker, context)?;
+        fault::point("fenced");
+        Ok(Writers(writers))
+    }
+
+    /// Hands over the writers of a role.
+    pub fn of(&mut self, role: Role) -> Vec<(u32, Box<dyn Writer>)> {
+        let (own, others) = std::mem::take(&mut self.0).into_iter().partition(|(of, ..)| *of == role);
+        self.0 = others;
+        let own: Vec<(Role, u32, Box<dyn Writer>)> = own;
+        own.into_iter().map(|(_, number, writer)| (number, writer)).collect()
+    }
+}
+
 /// Becomes the writer of each shard, of all at the same time: a broker takes a good part of a second for each.
-fn become_writers(context: &Context, role: Role, numbers: &[u32]) -> Result<Vec<(u32, Box<dyn Writer>)>> {
-    let become_writer = |number: u32| {
+fn become_writers(context: &Context, owned: &[(Role, u32)]) -> Result<Vec<(Role, u32, Box<dyn Writer>)>> {
+    let become_writer = |(role, number): (Role, u32)| {
         let owner = format!("{}.{}.{number}", context.config.app, role.name());
         let writer = context.log.writer(&owner).with_context(|| format!("can't become the writer {owner}"))?;
-        Ok((number, writer))
+        Ok((role, number, writer))
     };
     std::thread::scope(|scope| {
-        let started: Vec<_> = numbers.iter().map(|&number| scope.spawn(move || become_writer(number))).collect();
+        let started: Vec<_> = owned.iter().map(|&shard| scope.spawn(move || become_writer(shard))).collect();
         started.into_iter().map(|thread| thread.join().expect("becoming a writer does not panic")).collect()
     })
 }
