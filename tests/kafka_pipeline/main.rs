@@ -1,0 +1,13 @@
+//! The whole pipeline on a real Apache Kafka broker: the real binary, a scripted model server, and `kcat` as the judge, a
+//! `read_committed` reader that is none of our code.
+//!
+//! All tests share one broker; each has topics and owners of its own.
+
+mod compaction;
+mod continuous;
+mod drain;
+mod kcat;
+mod kills;
+mod project;
+mod running;
+mod zombie;
