@@ -234,11 +234,13 @@ impl Roles {
         let mut quiet_turns = 0_u32;
         while !done(self) && !stopped.passed() {
             let phase = self.turn(context)?;
-            worker.step_or_park(Some(match phase {
-                Phase::Busy => Duration::ZERO,
-                _ if quiet_turns < MANY_QUIET_TURNS => PARK,
-                _ => LONG_PARK,
-            }));
+            if phase > Phase::Quiet || quiet_turns < MANY_QUIET_TURNS {
+                worker.step_or_park(Some(if phase == Phase::Busy { Duration::ZERO } else { PARK }));
+            } else {
+                // timely would not park: each turn's new epoch activates the inputs.
+                std::thread::park_timeout(LONG_PARK);
+                worker.step();
+            }
             anyhow::ensure!(!context.failed(), "another worker has failed");
             quiet_turns = if phase > Phase::Quiet { 0 } else { quiet_turns.saturating_add(1) };
             if context.stopping() && quiet_turns > MANY_QUIET_TURNS {
