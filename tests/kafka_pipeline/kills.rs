@@ -41,10 +41,10 @@ impl Moment {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (kill + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         state = (state ^ (state >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let drawn = state >> 33;
-        if kill % 2 == 0 {
+        if kill.is_multiple_of(2) {
             Moment::Requests((drawn % 24) as usize)
         } else {
-            Moment::Point(POINTS[((seed * KILLS + kill) / 2 % 8) as usize], drawn % 6 + 1)
+            Moment::Point(POINTS[(seed * KILLS / 2 + kill / 2) as usize % POINTS.len()], drawn % 6 + 1)
         }
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! All tests share one broker; each has topics and owners of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod compaction;
 mod continuous;
 mod drain;
