@@ -41,6 +41,10 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs the roles until stopped or drained. A second signal ends the process at once.
 pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
+    anyhow::ensure!(
+        options.processes == 1 && options.hosts.is_none(),
+        "this version does not form clusters of processes yet: use --workers, or let the roles run apart with --role"
+    );
     let log = crate::logs::open_or_create(config)?;
     log.verify()?;
     let _claim = log.claim_run(options.take_over)?;

@@ -165,7 +165,7 @@ fn a_server_killed_in_the_middle_and_started_again_answers_every_request_once() 
         })
         .collect();
     answered.sort_unstable();
-    assert_eq!(answered, Vec::from_iter(0..REQUESTS));
+    assert_eq!(answered, (0..REQUESTS).collect::<Vec<_>>());
     let status = pool.status();
     assert!(status.endpoints[0].failures > 0, "the kill met calls under way: {status:?}");
     assert_eq!(status.endpoints[0].calls, REQUESTS as u64);
