@@ -10,7 +10,7 @@ use timely::worker::Worker;
 
 use super::Context;
 
-/// Epochs are milliseconds since 1970, never going back: one clock for all sources of a run, also across machines, where a
+/// Epochs are microseconds since 1970, never going back: one clock for all sources of a run, also across machines, where a
 /// skew only delays commits. An epoch is never durable (protocol.md, "Words").
 #[derive(Debug)]
 pub struct Clock {
@@ -25,16 +25,22 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The epoch of what is read now.
+    /// The epoch of what is done now; later than all epochs before.
     pub fn tick(&mut self) -> u64 {
-        self.now = self.now.max(unix_millis());
+        self.now = unix_micros().max(self.now + 1);
+        self.now
+    }
+
+    /// The epoch after the last one, for what is read behind it in the same turn.
+    pub fn next(&mut self) -> u64 {
+        self.now += 1;
         self.now
     }
 }
 
-/// Milliseconds since 1970; 0 before.
-pub fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+/// Microseconds since 1970; 0 before.
+pub fn unix_micros() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_micros() as u64)
 }
 
 /// A point that is passed once every worker of the run has arrived, in this process and in the others.

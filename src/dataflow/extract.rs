@@ -112,6 +112,7 @@ impl Extract {
             Extract { flow, notes, desk: context.model_desk(mailbox), clock: Clock::default(), done: Barrier::new(worker) };
         let loaded = role.load(worker, context)?;
         context.counters.gate_open(Role::Extract, numbers.len(), loaded);
+        crate::fault::point("gate open");
         Ok(role)
     }
 
@@ -150,11 +151,11 @@ impl Extract {
     pub fn turn(&mut self, context: &Context) -> Result<Phase> {
         let now = self.clock.tick();
         self.notes.advance_to(now);
+        self.flow.advance_to(now);
         let read = if context.stopping() {
-            self.flow.advance_to(now);
             0
         } else {
-            self.flow.read(now, &context.counters, |shard, origin, record| {
+            self.flow.read(&mut self.clock, &context.counters, |shard, origin, record| {
                 let key = record.key.unwrap_or_default();
                 let hits = shard.hits_for(origin.offset, &String::from_utf8_lossy(&key));
                 Ok(Incoming { origin, key, value: record.value, hits })
@@ -167,7 +168,7 @@ impl Extract {
             |_| false,
             |number, progress, outputs| {
                 if at_end {
-                    progress.caught_up_at = super::clock::unix_millis() / 1000;
+                    progress.caught_up_at = super::clock::unix_micros() / 1_000_000;
                 }
                 Ok(prepare(context, number, outputs))
             },

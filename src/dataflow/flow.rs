@@ -17,6 +17,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{InputHandleVec, ProbeHandle, Stream};
 
 use super::Context;
+use super::clock::Clock;
 use super::shard::{Made, Prepared, Shard};
 use crate::events::Counters;
 
@@ -25,6 +26,9 @@ pub type Inbox<O> = Rc<RefCell<Vec<(u64, O)>>>;
 
 /// Records are read in batches of at most so many.
 const MOST_AT_ONCE: usize = 1_000;
+
+/// The records of a batch are spread over at most so many epochs.
+const EPOCHS_OF_A_BATCH: usize = 64;
 
 /// A role's records on their way.
 pub struct Flow<I: ExchangeData + Clone, O> {
@@ -47,6 +51,11 @@ pub struct Flow<I: ExchangeData + Clone, O> {
 }
 
 impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
+    /// Lets at most so many records be in flight, whatever the configured window.
+    pub fn narrow(&mut self, records: usize) {
+        self.window.0 = self.window.0.min(records);
+    }
+
     /// Opens the reader of the shards' partitions at their progress. With `ends`, nothing beyond is waited for.
     pub fn open(
         context: &Context,
@@ -74,27 +83,31 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         })
     }
 
-    /// Reads what the window has room for, into the epoch `now`. Returns how many records.
+    /// Reads what the window has room for. A few records share an epoch, so that a slow one holds back few others. Returns how
+    /// many were read.
     pub fn read(
         &mut self,
-        now: u64,
+        clock: &mut Clock,
         counters: &Counters,
         mut incoming: impl FnMut(&mut Shard<O>, Origin, Record) -> Result<I>,
     ) -> Result<usize> {
-        self.advance_to(now);
         let room = self.room();
         let batch = self.poll(room.min(MOST_AT_ONCE))?;
         let count = batch.records.len();
-        for record in batch.records {
+        let share = count.div_ceil(EPOCHS_OF_A_BATCH).max(1);
+        for (number, record) in batch.records.into_iter().enumerate() {
+            if number % share == 0 {
+                self.input.advance_to(clock.next());
+            }
             let Some(shard) = self.shards.get_mut(&record.partition) else { continue };
             let origin = Origin { shard: record.partition, offset: record.offset };
             let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
-            shard.has_read(now, record.offset + 1, 1, bytes);
+            shard.has_read(*self.input.time(), record.offset + 1, 1, bytes);
             self.input.send(incoming(shard, origin, record)?);
         }
         for (partition, position) in batch.positions {
             if let Some(shard) = self.shards.get_mut(&partition) {
-                shard.has_read(now, position, 0, 0);
+                shard.has_read(*self.input.time(), position, 0, 0);
             }
         }
         counters.read(self.role, count as u64);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use synthllm_llm::Task;
 use synthllm_log::{Append, LogName, Writer};
 use synthllm_operators::ask::{Mailbox, ask};
 use synthllm_operators::codec;
@@ -42,6 +43,9 @@ use super::inquiry::{Call, Replied, Spent};
 use super::shard::{self, Made, Prepared, What};
 use super::{Context, Phase};
 use crate::events::{Counter, Outcome};
+
+/// At least so many combinations may be in flight on a worker.
+const LEAST_WINDOW: usize = 64;
 
 /// A combination on its way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -144,6 +148,8 @@ impl Generate {
 
         let mut flow = Flow::open(context, Role::Generate, LogName::Combinations, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
+        // Each combination in flight holds its texts: a few for each call that may be made at once.
+        flow.narrow(LEAST_WINDOW.max(2 * context.settings(Task::Question).max_in_flight as usize));
         let mut role = Generate {
             flow,
             holdings,
@@ -157,6 +163,7 @@ impl Generate {
         };
         let loaded = role.load(worker, context)?;
         context.counters.gate_open(Role::Generate, numbers.len(), loaded);
+        crate::fault::point("gate open");
         Ok(role)
     }
 
@@ -191,7 +198,7 @@ impl Generate {
         self.advance_to(now);
         let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
         if !context.stopping() {
-            moved += self.flow.read(now, &context.counters, incoming)?;
+            moved += self.flow.read(&mut self.clock, &context.counters, incoming)?;
         }
         moved += self.questions.turn() + self.answers.turn();
         self.commit(context)?;

@@ -214,6 +214,7 @@ impl Graph {
             role.load_to(context, None)?;
         }
         context.counters.gate_open(Role::Graph, numbers.len(), standing.progress.len() as u64);
+        crate::fault::point("gate open");
         Ok(role)
     }
 
@@ -225,7 +226,7 @@ impl Graph {
         let mut moved = self.read_letters(context)?;
         moved += self.load(context, now)?;
         if self.reading && !context.stopping() && context.room_for_combinations(self.watch.waiting()) > 0 {
-            moved += self.read(context, now)?;
+            moved += self.read(context)?;
         }
         self.post_wishes();
         self.coordinate(context, now)?;
@@ -366,13 +367,13 @@ impl Graph {
     }
 
     /// Reads records for their outputs; in continuous mode also into the index.
-    fn read(&mut self, context: &Context, now: u64) -> Result<usize> {
-        let Graph { flow, entries, settled, max_concepts, last_entry, .. } = self;
-        flow.read(now, &context.counters, |_, origin, record| {
+    fn read(&mut self, context: &Context) -> Result<usize> {
+        let Graph { flow, clock, entries, settled, max_concepts, last_entry, .. } = self;
+        flow.read(clock, &context.counters, |_, origin, record| {
             let entry = entry(&record, *max_concepts)?;
             if !*settled {
                 entries.send(entry.clone());
-                *last_entry = now;
+                *last_entry = *entries.time();
             }
             Ok(Incoming { origin, entry })
         })

@@ -62,8 +62,8 @@ pub(super) struct Coordinator {
     draws: bool,
     stage: Stage,
     settlement: Option<Settlement>,
-    /// The number of the last settlement there was.
-    last_number: Option<u64>,
+    /// The last settlement there was.
+    last: Option<Settlement>,
     /// When the logs were last asked for more, in settled mode without end.
     looked: Instant,
     settings: u128,
@@ -103,7 +103,7 @@ impl Coordinator {
             settled,
             draws: sampling.levels.contains(&3),
             stage: if settled { Stage::Waiting(backlog) } else { Stage::Drawing },
-            last_number: settlement.as_ref().map(|settlement| settlement.number),
+            last: settlement.clone(),
             settlement,
             looked: Instant::now(),
             settings: settings_digest(context, kind),
@@ -230,14 +230,23 @@ impl Coordinator {
             cut[partition as usize] = position;
         }
         let issued = [1, 2, 3].map(|level| watch.issued(level));
-        let number = self.last_number.map_or(0, |last| last + 1);
+        let number = self.next_number(&cut, digest);
         let settlement = Settlement { number, cut, digest, settings: self.settings, issued, closed: false };
         let largest = Self::largest(context, watch, reports);
         self.record(settlement, largest);
     }
 
+    /// At the same cut, live set and settings it is the last settlement again, with nothing left to draw.
+    fn next_number(&self, cut: &[u64], digest: u128) -> u64 {
+        match &self.last {
+            Some(last) if last.cut == cut && last.digest == digest && last.settings == self.settings => last.number,
+            Some(last) => last.number + 1,
+            None => 0,
+        }
+    }
+
     fn record(&mut self, settlement: Settlement, largest: HashMap<u8, Option<Id>>) {
-        self.last_number = Some(settlement.number);
+        self.last = Some(settlement.clone());
         self.settlement = Some(settlement.clone());
         self.to_record = Some(settlement);
         self.stage = Stage::Recording { largest };
