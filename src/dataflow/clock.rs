@@ -32,7 +32,7 @@ impl Clock {
     }
 
     /// The epoch after the last one, for what is read behind it in the same turn.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_epoch(&mut self) -> u64 {
         self.now += 1;
         self.now
     }

@@ -97,7 +97,7 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         let share = count.div_ceil(EPOCHS_OF_A_BATCH).max(1);
         for (number, record) in batch.records.into_iter().enumerate() {
             if number % share == 0 {
-                self.input.advance_to(clock.next());
+                self.input.advance_to(clock.next_epoch());
             }
             let Some(shard) = self.shards.get_mut(&record.partition) else { continue };
             let origin = Origin { shard: record.partition, offset: record.offset };

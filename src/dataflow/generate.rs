@@ -149,7 +149,7 @@ impl Generate {
         let mut flow = Flow::open(context, Role::Generate, LogName::Combinations, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
         // Each combination in flight holds its texts: a few for each call that may be made at once.
-        flow.narrow(LEAST_WINDOW.max(2 * context.settings(Task::Question).max_in_flight as usize));
+        flow.narrow(LEAST_WINDOW.max(2 * context.settings(Task::Question).max_in_flight));
         let mut role = Generate {
             flow,
             holdings,
