@@ -117,8 +117,7 @@ proptest! {
                     turn += 1;
                 }
             }
-            let ended = ended.borrow().clone();
-            ended
+            ended.take()
         });
         prop_assert_eq!(ended.len(), count, "one outcome each");
         let items: BTreeSet<u32> = ended.iter().map(|(_, end)| match *end {
