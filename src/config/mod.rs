@@ -1,4 +1,4 @@
-//! The configuration: `RawConfig` mirrors the file, [`check`] reports everything that is wrong with it at once, and only a
+//! The configuration: `RawConfig` mirrors the file, `check` reports everything that is wrong with it at once, and only a
 //! [`Config`] leaves this module.
 //!
 //! Three layers, the later ones win: the defaults of `configs/reference.toml` (compiled in), the file, and environment
