@@ -43,8 +43,9 @@ impl Kcat {
 
     fn command(&self, mode: &str, log: &str) -> Command {
         let mut command = Command::new("kcat");
-        // A minute for the broker's first answer: a busy machine is no reason to fail.
-        command.args(["-q", "-m", "60", "-b", &self.brokers, mode, "-t", &self.topic(log)]);
+        // A minute for the broker's first answer, and on with it when a connection is lost (-E): a busy machine is no reason
+        // to fail.
+        command.args(["-q", "-E", "-m", "60", "-b", &self.brokers, mode, "-t", &self.topic(log)]);
         command
     }
 
