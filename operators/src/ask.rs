@@ -133,7 +133,7 @@ impl<C, R> Mailbox<C, R> {
 ///
 /// ```
 /// use synthllm_operators::ask::{ask, Case, Mailbox, Stage, Turn};
-/// use timely::dataflow::operators::{Input, Inspect};
+/// use timely::dataflow::operators::{Inspect, Probe};
 /// use timely::dataflow::operators::vec::ToStream;
 ///
 /// struct Shout;
@@ -153,13 +153,20 @@ impl<C, R> Mailbox<C, R> {
 ///     fn note(&mut self, _: ()) {}
 /// }
 ///
-/// timely::example(|scope| {
+/// timely::execute_directly(|worker| {
 ///     let mailbox = Mailbox::default();
-///     let items = vec!["grounded".to_owned()].to_stream(scope);
-///     let notes = Vec::<()>::new().to_stream(scope);
-///     ask(items, notes, "Shout", |_| 0, |()| 0, Shout, &mailbox)
-///         .inspect(|answer| assert_eq!(answer, "GROUNDED"));
-///     # mailbox.deliver(0, "GROUNDED".to_owned());
+///     let probe = worker.dataflow::<u64, _, _>(|scope| {
+///         let items = vec!["grounded".to_owned()].to_stream(scope);
+///         let notes = Vec::<()>::new().to_stream(scope);
+///         let answers = ask(items, notes, "Shout", |_| 0, |()| 0, Shout, &mailbox);
+///         answers.inspect(|answer| assert_eq!(answer, "GROUNDED")).probe().0
+///     });
+///     while !probe.done() {
+///         worker.step();
+///         for (case, call) in mailbox.calls() {
+///             mailbox.deliver(case, call.to_uppercase());
+///         }
+///     }
 /// });
 /// ```
 pub fn ask<'scope, T, S>(
