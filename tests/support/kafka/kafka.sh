@@ -93,7 +93,8 @@ write_properties() {
     local dir=$1 node=$2 nodes=$3 base=$4 voters=$5
     local replicas=$((nodes >= 3 ? 3 : 1)) in_sync=$((nodes >= 3 ? 2 : 1))
     # A single node has nobody to hand its partitions to: it is not to fence itself while the disk is slow.
-    local session=$((nodes > 1 ? 6000 : 60000))
+    # Well below the minute after which a node that was killed gives up registering again: its old session must end first.
+    local session=$((nodes > 1 ? 6000 : 20000))
     cat >"$dir/node$node/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=$node
