@@ -8,8 +8,11 @@
 //! In settled mode the index is loaded up to a cut and stays there while draws are made; in continuous mode it follows the
 //! records as they come. Worker 0 coordinates: all workers talk to it by letters, a stream of their own.
 
+mod batch;
 mod coordinator;
+mod letters;
 mod levels;
+mod loader;
 mod watch;
 
 use std::cell::RefCell;
@@ -19,14 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
-use synthllm_log::{Append, LogName, Reader, Record, Writer};
-use synthllm_operators::ask::{Case, Mailbox, ask};
-use synthllm_operators::codec;
-use synthllm_operators::graph::{Found, Frequency, Outcome as Drawn, auto_start, load};
-use synthllm_operators::id::{self, ConceptId, Id, Kind};
+use synthllm_log::{LogName, Writer};
+use synthllm_operators::ask::{Mailbox, ask};
+use synthllm_operators::graph::{Frequency, Outcome as Drawn, load};
 use synthllm_operators::index::Index;
-use synthllm_operators::record::{Combination, Extraction, Pointer, Progress, ProgressKey, Role, Settlement};
+use synthllm_operators::record::Role;
 use synthllm_operators::upsert::Entry;
 use synthllm_operators::walk::{Settings, Start};
 use timely::dataflow::operators::vec::ToStream;
@@ -34,59 +34,17 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
+use self::batch::{Batch, Staged};
 use self::coordinator::{Coordinator, Report, owner_of};
+use self::letters::{Letter, Mail, Post, start_kind};
 use self::levels::{Ask, Granted, Incoming, Issued, Levels, Shared};
+use self::loader::{Loader, entry};
 use self::watch::Watch;
 use super::clock::{Barrier, Clock};
-use super::commit::progress_append;
 use super::flow::{self, Flow, Inbox, collect};
-use super::shard::{self, Prepared};
+use super::shard;
 use super::{Context, Phase};
 use crate::config;
-use crate::events::{Counter, Outcome};
-
-/// A letter on its way to a worker, or to the worker of a shard.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Mail {
-    to: u64,
-    letter: Letter,
-}
-
-/// What workers tell each other.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Letter {
-    /// To worker 0: whether I have documents, and any with a topic.
-    Topics { documents: bool, topics: bool },
-    /// To all: what walks start from.
-    Kind(Kind),
-    /// To all: load the index up to this cut, or to where `extractions` ends now.
-    Settle { cut: Option<Vec<u64>> },
-    /// To worker 0: my index stands at the cut.
-    AtCut(Report),
-    /// To all: the settlement is recorded; the largest id of each limited level.
-    Open { largest: Vec<(u8, Option<Id>)> },
-    /// To worker 0: may I issue one more of this level?
-    Wish { from: u64, case: Case, level: u8 },
-    /// To the worker that asked.
-    Grant { case: Case, level: u8, granted: bool },
-    /// To the worker of the shard that owns the start node.
-    Accepted { outcome: Box<Drawn>, settlement: Option<u64> },
-    /// To worker 0: so many accepted outcomes are committed.
-    Committed { count: u64 },
-    /// To worker 0: everything that I read is committed.
-    Drained,
-}
-
-/// Reading entries into the index, ahead of the records that are read for their outputs.
-struct Loader {
-    reader: Option<Box<dyn Reader>>,
-    positions: BTreeMap<u32, u64>,
-    cut: BTreeMap<u32, u64>,
-    /// The last record of each document that was read, while a limit needs the smallest ids.
-    last: HashMap<String, Vec<(u8, Id)>>,
-    /// The epoch at which all entries were sent.
-    sent: Option<u64>,
-}
 
 /// The role on this worker.
 pub struct Graph {
@@ -119,15 +77,6 @@ pub struct Graph {
     seed: u64,
     max_concepts: usize,
     shards: u32,
-}
-
-/// What waits for the next transaction of a shard, and what is in the one under way.
-#[derive(Default)]
-struct Staged {
-    accepted: BTreeMap<u32, Vec<(Drawn, Option<u64>)>>,
-    ordered: BTreeMap<u32, u64>,
-    settlement: Option<Settlement>,
-    settlement_ordered: bool,
 }
 
 /// How often combinations that generate is done with are trimmed.
@@ -406,7 +355,7 @@ impl Graph {
         flow.commit(
             |shard| owed.contains(&shard),
             |number, _, outputs| {
-                let mut batch = Batch { number, seed: *seed, ..Batch::default() };
+                let mut batch = Batch::new(number, *seed);
                 outputs.into_iter().for_each(|(_, issued)| batch.add(issued));
                 staged.take(number, &mut batch)?;
                 Ok(batch.prepared())
@@ -455,218 +404,4 @@ impl Graph {
             self.done.arrive();
         }
     }
-}
-
-impl Loader {
-    /// Keeps the ids that the last record of each document could be issued under, unless it has had its outcome.
-    fn note(&mut self, entry: &Entry, limited: &[u8], seed: u64, position: u64) {
-        if entry.offset < position || entry.content.is_none() {
-            self.last.remove(&entry.document);
-            return;
-        }
-        let candidates = levels::candidates(entry, limited, seed);
-        self.last.insert(entry.document.clone(), candidates.iter().map(|it| (it.level, it.id)).collect());
-    }
-
-    /// The smallest ids of each limited level, as many as the limit leaves.
-    fn smallest(&self, context: &Context, watch: &Watch) -> Vec<(u8, Vec<Id>)> {
-        let of_level = |level: u8| {
-            let all = self.last.values().flatten().filter(|(of, _)| *of == level);
-            let mut ids: Vec<Id> = all.map(|(_, id)| *id).collect();
-            ids.sort_unstable();
-            let limit = context.config.sampling.limit.of(level).unwrap_or(u64::MAX);
-            ids.truncate(usize::try_from(limit.saturating_sub(watch.issued(level))).unwrap_or(usize::MAX));
-            (level, ids)
-        };
-        levels::limited_levels(context).into_iter().map(of_level).collect()
-    }
-}
-
-impl Staged {
-    fn is_empty(&self) -> bool {
-        self.accepted.is_empty() && self.ordered.is_empty() && self.settlement.is_none() && !self.settlement_ordered
-    }
-
-    fn owed(&self) -> Vec<u32> {
-        self.accepted.keys().copied().chain(self.settlement.iter().map(|_| 0)).collect()
-    }
-
-    fn take(&mut self, shard: u32, batch: &mut Batch) -> Result<()> {
-        let accepted = self.accepted.remove(&shard).unwrap_or_default();
-        if !accepted.is_empty() {
-            *self.ordered.entry(shard).or_default() += accepted.len() as u64;
-        }
-        for (drawn, settlement) in accepted {
-            batch.draw(drawn, settlement)?;
-        }
-        if shard == 0
-            && let Some(settlement) = self.settlement.take()
-        {
-            self.settlement_ordered = true;
-            batch.records.push(progress_append(&ProgressKey::Settlement, &Progress::Settlement(settlement)));
-        }
-        Ok(())
-    }
-}
-
-/// One transaction of a shard.
-#[derive(Default)]
-struct Batch {
-    number: u32,
-    seed: u64,
-    records: Vec<Append>,
-    starts: BTreeMap<ConceptId, u64>,
-    outcomes: [u64; 4],
-    counters: BTreeMap<Counter, u64>,
-}
-
-impl Batch {
-    fn add(&mut self, issued: Issued) {
-        let outcome = if issued.combinations.is_empty() { Outcome::Skipped } else { Outcome::Written };
-        self.outcomes[outcome as usize] += 1;
-        self.count(Counter::NotLive, u64::from(issued.stale));
-        issued.combinations.iter().for_each(|combination| self.issue(combination));
-    }
-
-    fn issue(&mut self, combination: &Combination) {
-        self.count(Counter::combinations(combination.level), 1);
-        self.records.push(Append {
-            log: LogName::Combinations,
-            partition: Some(self.number),
-            key: Some(combination.id.to_string().into_bytes()),
-            value: Some(codec::encode(combination)),
-        });
-    }
-
-    /// A start has its outcome: its combination, if there is one, and its number are one transaction.
-    fn draw(&mut self, drawn: Drawn, settlement: Option<u64>) -> Result<()> {
-        let started = self.starts.entry(drawn.node).or_default();
-        *started = (*started).max(drawn.start + 1);
-        self.count(Counter::WorkCapped, u64::from(drawn.capped));
-        match drawn.result {
-            Found::Stuck => self.count(Counter::Stuck, 1),
-            Found::NoReference => self.count(Counter::WithoutReferences, 1),
-            Found::Combination { walk, references } => {
-                let references = references.iter().map(|it| it.reference().context("a reference without a text"));
-                let combination = Combination {
-                    id: id::walk_combination(self.seed, drawn.node, drawn.start),
-                    level: 3,
-                    walk,
-                    references: references.collect::<Result<_>>()?,
-                    seed: self.seed,
-                    start: Some(drawn.start),
-                    settlement,
-                };
-                self.issue(&combination);
-            }
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, counter: Counter, more: u64) {
-        *self.counters.entry(counter).or_default() += more;
-    }
-
-    fn prepared(self) -> Prepared {
-        let mut records = self.records;
-        let starts = self.starts.iter();
-        records.extend(starts.map(|(node, count)| progress_append(&ProgressKey::Starts(*node), &Progress::Starts(*count))));
-        Prepared {
-            texts: Vec::new(),
-            outputs: Box::new(move |_| records),
-            outcomes: self.outcomes,
-            counters: self.counters.into_iter().collect(),
-        }
-    }
-}
-
-fn entry(record: &Record, max_concepts: usize) -> Result<Entry> {
-    let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let extraction: Option<Extraction> = record.value.as_deref().map(codec::decode).transpose().with_context(place)?;
-    let document = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-    let pointer = Pointer { partition: record.partition, offset: record.offset };
-    Ok(Entry::of(&document, pointer, extraction.as_ref(), max_concepts))
-}
-
-/// The letters' dataflow.
-struct Post {
-    letters: InputHandleVec<u64, Mail>,
-    received: Inbox<Mail>,
-}
-
-impl Post {
-    fn new(worker: &mut Worker) -> Self {
-        let mut letters = InputHandleVec::new();
-        let received = Inbox::default();
-        worker.dataflow_named("letters", |scope| {
-            let _empty = collect(scope.input_from(&mut letters), |mail: &Mail| mail.to, &received);
-        });
-        Post { letters, received }
-    }
-
-    /// Sends a letter and steps until `enough` of those received are there.
-    fn exchange(
-        &mut self,
-        worker: &mut Worker,
-        context: &Context,
-        mail: Vec<Mail>,
-        enough: impl Fn(&[(u64, Mail)]) -> bool,
-    ) -> Result<Vec<Mail>> {
-        mail.into_iter().for_each(|mail| self.letters.send(mail));
-        // Only the end of an epoch sends on what an exchange has buffered.
-        self.letters.advance_to(self.letters.time() + 1);
-        while !enough(&self.received.borrow()) {
-            context.step(worker)?;
-        }
-        Ok(self.received.borrow_mut().drain(..).map(|(_, mail)| mail).collect())
-    }
-}
-
-/// What walks start from. `auto` asks all workers whether any document has a topic.
-fn start_kind(worker: &mut Worker, context: &Context, post: &mut Post) -> Result<Kind> {
-    match context.config.sampling.start {
-        config::Start::Topic => return Ok(Kind::Topic),
-        config::Start::KeyConcept => return Ok(Kind::KeyConcept),
-        config::Start::Auto => (),
-    }
-    let peers = worker.peers() as u64;
-    let (documents, topics) = any_topics(worker, context)?;
-    let mut mail = vec![Mail { to: 0, letter: Letter::Topics { documents, topics } }];
-    if worker.index() == 0 {
-        let all_told = |received: &[(u64, Mail)]| received.len() as u64 == peers;
-        let told = post.exchange(worker, context, mail, all_told)?;
-        let any = |wanted: fn(bool, bool) -> bool| {
-            told.iter().any(|mail| matches!(mail.letter, Letter::Topics { documents, topics } if wanted(documents, topics)))
-        };
-        // A corpus that is still empty is expected to have topics.
-        let kind = auto_start(any(|_, topics| topics) || !any(|documents, _| documents));
-        mail = (0..peers).map(|to| Mail { to, letter: Letter::Kind(kind) }).collect();
-    }
-    let received = post.exchange(worker, context, mail, |received| !received.is_empty())?;
-    let kind = received.iter().find_map(|mail| if let Letter::Kind(kind) = mail.letter { Some(kind) } else { None });
-    kind.context("a worker was told something else than what walks start from")
-}
-
-/// Whether this worker's partitions have live documents, and any with a topic.
-fn any_topics(worker: &Worker, context: &Context) -> Result<(bool, bool)> {
-    let from = super::from_start_of_mine(worker, &context.log, LogName::Extractions)?;
-    let mut topics: HashMap<Vec<u8>, bool> = HashMap::new();
-    let mut failure = None;
-    synthllm_log::read_to_end(
-        &context.log,
-        LogName::Extractions,
-        &from,
-        |record| match entry(&record, usize::MAX) {
-            Ok(Entry { content: Some(content), .. }) => {
-                topics.insert(record.key.unwrap_or_default(), !content.topics.is_empty());
-            }
-            Ok(_) => {
-                topics.remove(&record.key.unwrap_or_default());
-            }
-            Err(error) => failure = Some(error),
-        },
-        |_, _| (),
-    )?;
-    let found = (!topics.is_empty(), topics.values().any(|any| *any));
-    failure.map_or(Ok(found), Err)
 }

@@ -18,7 +18,7 @@ use synthllm_operators::walk::Start;
 use super::super::Context;
 use super::super::shard::Standing;
 use super::watch::Watch;
-use super::{Letter, Mail};
+use super::letters::{Letter, Mail};
 use crate::config::When;
 
 /// Starts are drawn in batches of at least, and at most, so many.
