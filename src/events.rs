@@ -278,6 +278,31 @@ impl Counters {
     }
 }
 
+/// The lines of a cluster of processes.
+pub mod cluster {
+    use tracing::{error, info, warn};
+
+    /// All processes are connected.
+    pub fn formed(processes: usize, workers: usize) {
+        info!(processes, workers, "all processes are there");
+    }
+
+    /// A process that wanted to join does not belong here.
+    pub fn refused(reason: &str) {
+        warn!("a process that wants to join does not belong here: {reason}");
+    }
+
+    /// Another process is gone, and so this one ends.
+    pub fn lost(process: usize, address: &str, reason: &str) {
+        error!("lost process {process} at {address}: {reason}; all processes end, to be started again together");
+    }
+}
+
+/// A stop took longer than it may: what is not committed is done again after the next start.
+pub fn stop_timed_out() {
+    warn!("the last commits were not confirmed in time; what is not committed is done again at the next start");
+}
+
 /// The lines of `ingest`, which counts what it reports itself.
 pub mod ingest {
     use tracing::warn;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use synthllm_llm::key::SecretError;
 use synthllm_log::LogError;
 
+use crate::cluster::ClusterError;
 use crate::config::Problems;
 
 /// Wrong usage that the command line's own parser can't see.
@@ -28,7 +29,12 @@ pub fn report(error: &anyhow::Error) -> String {
 
 /// 2 for wrong usage or configuration, else 1.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let wrong_usage = error.chain().any(|cause| cause.is::<Problems>() || cause.is::<Usage>() || cause.is::<SecretError>());
+    let wrong_usage = error.chain().any(|cause| {
+        cause.is::<Problems>()
+            || cause.is::<Usage>()
+            || cause.is::<SecretError>()
+            || matches!(cause.downcast_ref(), Some(ClusterError::Hosts(_)))
+    });
     ExitCode::from(if wrong_usage { 2 } else { 1 })
 }
 
@@ -36,6 +42,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         None.or_else(|| cause.downcast_ref().and_then(of_log_error))
             .or_else(|| cause.downcast_ref().and_then(of_io_error))
+            .or_else(|| cause.downcast_ref().and_then(of_cluster_error))
             .or_else(|| cause.is::<Problems>().then_some("configs/reference.toml explains every key with its default"))
             .or_else(|| cause.is::<SecretError>().then_some("set the variable, or name a file with `llm.api_key_file`"))
     })
@@ -53,6 +60,21 @@ fn of_log_error(error: &LogError) -> Option<&'static str> {
         }
         LogError::Held { .. } => Some("stop the other run, or start with `--take-over`"),
         LogError::Disk { .. } => Some("make room or writable; nothing committed is lost, and a restart goes on from there"),
+        _ => None,
+    }
+}
+
+fn of_cluster_error(error: &ClusterError) -> Option<&'static str> {
+    match error {
+        ClusterError::Hosts(_) => {
+            Some("the hosts file has the HOST:PORT of every process, one a line, in the order of --process")
+        }
+        ClusterError::Listen { .. } => {
+            Some("another process may still have the port, or --process names another one's line")
+        }
+        ClusterError::Refused { .. } => {
+            Some("start all processes together, with the same program, configuration, roles, --processes and --workers")
+        }
         _ => None,
     }
 }

@@ -1,9 +1,10 @@
 //! `synthllm`: a dataflow stream processor that turns a stream of documents into a stream of grounded question-answer samples.
 //!
 //! Everything here touches the world (logs, the model, the clock, files); what can be pure lives in `synthllm_operators`.
-//! Direction, never upwards: `cli` -> `commands` -> `run` -> `dataflow` -> {log, llm} -> operators.
+//! Direction, never upwards: `cli` -> `commands` -> `run` -> {`dataflow`, `cluster`} -> {log, llm} -> operators.
 
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod dataflow;

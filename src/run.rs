@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_llm::{Pool, PromptSettings, Prompts, Task};
+use synthllm_llm::{Pool, Prompt, PromptSettings, Prompts, Task};
 use synthllm_log::{Log, LogName};
 use synthllm_operators::record::Role;
+use timely::communication::WorkerGuards;
 
-use crate::config::Config;
+use crate::cluster::{self, ClusterError, Membership, Plan};
+use crate::config::{self, Config, LogKind};
 use crate::dataflow::{self, Context, status::Board};
 use crate::events::{Counter, Counters, Outcome};
+use crate::hint::Usage;
 use crate::status_line::{Snapshot, StatusLine};
 
 /// What describes this process, as opposed to the pipeline.
@@ -36,15 +39,15 @@ pub struct RunOptions {
     pub take_over: bool,
 }
 
+/// A stop that has waited for the answers under way has so long for its last commits.
+const LAST_COMMIT: Duration = Duration::from_secs(10);
+
 /// How often the status line is drawn.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs the roles until stopped or drained. A second signal ends the process at once.
 pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
-    anyhow::ensure!(
-        options.processes == 1 && options.hosts.is_none(),
-        "this version does not form clusters of processes yet: use --workers, or let the roles run apart with --role"
-    );
+    let plan = cluster_plan(config, options)?;
     let log = crate::logs::open_or_create(config)?;
     log.verify()?;
     let _claim = log.claim_run(options.take_over)?;
@@ -54,7 +57,10 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
         let (context, ended) = (Arc::clone(&context), Arc::clone(&ended));
         move || show_status(&context, &ended)
     });
-    let worked = execute(&context, options);
+    let worked = match plan {
+        None => execute(&context, options),
+        Some(plan) => execute_in_cluster(&context, options, plan),
+    };
     context.pool.shutdown();
     ended.store(true, std::sync::atomic::Ordering::Relaxed);
     status.thread().unpark();
@@ -87,6 +93,7 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         counters: Arc::new(Counters::default()),
         status: Board::default(),
         stop,
+        stopped_at: OnceLock::new(),
         failure: Mutex::new(None),
         config: config.clone(),
     })
@@ -96,10 +103,65 @@ fn prompts(config: &Config, document_tokens: usize) -> Result<Arc<Prompts>> {
     let settings = PromptSettings {
         domain: config.domain.clone(),
         document_tokens,
+        topics_max: config.extract.max_topics,
+        key_concepts_max: config.extract.max_key_concepts,
         questions_max: config.generate.questions.map(|questions| questions as usize),
         ..PromptSettings::default()
     };
     Ok(Arc::new(Prompts::load(config.prompts.as_deref(), settings)?))
+}
+
+/// Who this process is among several, and what must be the same in all of them; nothing when it is alone.
+fn cluster_plan(config: &Config, options: &RunOptions) -> Result<Option<Plan>> {
+    let Some(hosts) = options.hosts.as_deref().filter(|_| options.processes > 1) else { return Ok(None) };
+    if config.log.kind == LogKind::Sqlite {
+        let message =
+            "several processes need log.kind = \"kafka\"; on SQLite one process runs, with --workers for more threads";
+        return Err(Usage(message.to_owned()).into());
+    }
+    let addresses = cluster::read_hosts(hosts, options.processes)?;
+    let mut settings = config.fingerprints();
+    settings.insert("roles".to_owned(), config::fingerprint(&options.roles));
+    settings.insert("--drain".to_owned(), config::fingerprint(&options.drain));
+    let membership = Membership {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        process: options.process,
+        processes: options.processes,
+        workers: options.workers,
+        settings,
+    };
+    Ok(Some(Plan { membership, addresses, patience: config.run.peer_timeout }))
+}
+
+/// Runs this process' part. When it fails it ends at once, since the others can't go on without it, nor it without them.
+fn execute_in_cluster(context: &Arc<Context>, options: &RunOptions, mut plan: Plan) -> Result<()> {
+    let prompts: Vec<&str> = Prompt::ALL.iter().map(|prompt| context.extract_prompts.version(*prompt)).collect();
+    plan.membership.settings.insert("prompts".to_owned(), config::fingerprint(&prompts));
+    let formed = cluster::form(plan, &context.stop, |missing| context.status.missing(missing));
+    let cluster = match formed {
+        Err(ClusterError::Stopped) => return Ok(()),
+        formed => formed?,
+    };
+    crate::events::cluster::formed(options.processes, options.processes * options.workers);
+    let lifelines = Arc::clone(&cluster.lifelines);
+    let (roles, shared, others) = (options.roles.clone(), Arc::clone(context), Arc::clone(&lifelines));
+    let guards = cluster.execute(move |worker| {
+        dataflow::work(worker, &shared, &roles);
+        let mut failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = failure.take() {
+            others.fail(&format!("{failure:#}"));
+            crate::terminal::say(&crate::hint::report(&failure));
+            // Not by the usual way: timely would wait for the others, which wait for this process.
+            std::process::exit(1);
+        }
+    })?;
+    join(guards)?;
+    lifelines.done();
+    Ok(())
+}
+
+fn join(guards: WorkerGuards<()>) -> Result<()> {
+    guards.join().into_iter().try_for_each(|outcome| outcome.map_err(|error| anyhow::anyhow!("a worker has ended: {error}")))
 }
 
 fn execute(context: &Arc<Context>, options: &RunOptions) -> Result<()> {
@@ -109,16 +171,17 @@ fn execute(context: &Arc<Context>, options: &RunOptions) -> Result<()> {
         dataflow::work(worker, &shared, &roles);
     })
     .map_err(|error| anyhow::anyhow!("can't start the workers: {error}"))?;
-    for outcome in guards.join() {
-        outcome.map_err(|error| anyhow::anyhow!("a worker has ended: {error}"))?;
-    }
-    Ok(())
+    join(guards)
 }
 
 fn show_status(context: &Context, ended: &AtomicBool) {
     let mut line = StatusLine::new();
     while !ended.load(std::sync::atomic::Ordering::Relaxed) {
         line.show(&snapshot(context));
+        if context.stopping_for() > context.config.run.stop_timeout + LAST_COMMIT {
+            crate::events::stop_timed_out();
+            std::process::exit(0);
+        }
         std::thread::park_timeout(STATUS_INTERVAL);
     }
     line.finish(&snapshot(context));
@@ -130,9 +193,10 @@ fn snapshot(context: &Context) -> Snapshot {
     let decided = counters.account(Role::Extract).outcomes.iter().sum();
     let dead = |role| counters.account(role).outcomes[Outcome::DeadLettered as usize];
     let combinations = [1, 2, 3].map(|level| counters.value(Role::Graph, Counter::combinations(level)));
-    let waiting_for = match context.status.now_loading() {
-        Some((role, read, total)) => Some(format!("{} to read its state, {read} of {total} records", role.name())),
-        None => waits_for(&pool),
+    let waiting_for = match (context.status.is_missing(), context.status.now_loading()) {
+        (Some(processes), _) => Some(processes),
+        (None, Some((role, read, total))) => Some(format!("{} to read its state, {read} of {total} records", role.name())),
+        (None, None) => waits_for(&pool),
     };
     Snapshot {
         documents: decided,

@@ -11,6 +11,9 @@ use crate::terminal;
 /// How often a log line tells the state where no one watches.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
+/// And how often when what the run waits for changes.
+const NEWS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The state of a run, as of now.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Snapshot {
@@ -111,6 +114,7 @@ impl StatusLine {
 
     fn is_worth_a_log_line(&self, now: Instant, snapshot: &Snapshot) -> bool {
         match &self.logged {
+            Some((at, before)) if before.waiting_for != snapshot.waiting_for => now - *at >= NEWS_INTERVAL,
             Some((at, before)) => now - *at >= LOG_INTERVAL && before != snapshot,
             None => true,
         }

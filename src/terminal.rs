@@ -32,6 +32,12 @@ pub fn init(verbose: u8, quiet: bool, format: LogFormat) {
     };
 }
 
+/// Says something on standard error beside the bars.
+pub fn say(text: &str) {
+    // Where standard error is gone, nobody can be told.
+    let _told = BesideProgress.write_all(text.as_bytes()).is_ok();
+}
+
 /// Whether a person watches.
 pub fn is_watched() -> bool {
     !PROGRESS.is_hidden()

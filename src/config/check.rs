@@ -29,6 +29,8 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Prob
             source: raw.extract.source,
             max_text_bytes: checker.at_least("extract.max_text_bytes", raw.extract.max_text_bytes, 1),
             max_prompt_tokens: checker.at_least("extract.max_prompt_tokens", raw.extract.max_prompt_tokens, 50),
+            max_topics: checker.between("extract.max_topics", raw.extract.max_topics, 1, 100),
+            max_key_concepts: checker.between("extract.max_key_concepts", raw.extract.max_key_concepts, 1, 100),
         },
         sampling: checker.sampling(raw.sampling),
         generate: checker.generate(raw.generate),
@@ -280,7 +282,21 @@ impl Checker<'_, '_> {
             commit_interval: interval,
             window_records: self.at_least("run.window_records", raw.window_records, 1),
             window_bytes: self.at_least("run.window_bytes", raw.window_bytes, 1 << 20),
+            stop_timeout: self.at_most("run.stop_timeout", raw.stop_timeout, Duration::from_secs(3600)),
+            peer_timeout: self.patience("run.peer_timeout", raw.peer_timeout),
         }
+    }
+
+    fn at_most(&mut self, key: &str, value: Duration, most: Duration) -> Duration {
+        self.require(value <= most, key, || format!("found {value:?}, expected at most {most:?}"));
+        value
+    }
+
+    /// Processes beat four times a second, so less than some seconds would end a cluster for a hiccup.
+    fn patience(&mut self, key: &str, value: Duration) -> Duration {
+        let fine = (Duration::from_secs(2)..=Duration::from_secs(3600)).contains(&value);
+        self.require(fine, key, || format!("found {value:?}, expected \"2s\" to \"1h\""));
+        value
     }
 
     fn at_least<T: PartialOrd + Copy + std::fmt::Display>(&mut self, key: &str, value: T, least: T) -> T {

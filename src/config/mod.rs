@@ -19,5 +19,5 @@ pub use problem::{Problem, Problems};
 pub use secret::ApiKey;
 pub use settings::{
     Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties, RunConfig,
-    SamplingConfig, Source, Start, TaskConfig, When, Withdraw,
+    SamplingConfig, Source, Start, TaskConfig, When, Withdraw, fingerprint,
 };

@@ -90,6 +90,8 @@ pub(super) struct RawExtract {
     pub source: Source,
     pub max_text_bytes: usize,
     pub max_prompt_tokens: usize,
+    pub max_topics: usize,
+    pub max_key_concepts: usize,
 }
 
 #[derive(Deserialize)]
@@ -144,4 +146,8 @@ pub(super) struct RawRun {
     pub commit_interval: Duration,
     pub window_records: usize,
     pub window_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub stop_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub peer_timeout: Duration,
 }

@@ -50,6 +50,27 @@ impl Config {
         decode::Limits { text_bytes: self.extract.max_text_bytes, ..decode::Limits::default() }
     }
 
+    /// Digests of the parts that all processes of a cluster must have in common, by name. Where the logs and models are to be
+    /// reached may differ.
+    pub fn fingerprints(&self) -> BTreeMap<String, u64> {
+        let log = (self.log.kind, &self.log.prefix, self.log.partitions, &self.log.documents);
+        let models = [Task::Extract, Task::Question, Task::Answer].map(|task| {
+            let task = self.llm.of(task);
+            (TaskSettings { endpoint: String::new(), ..task.settings.clone() }, task.repairs)
+        });
+        let parts = [
+            ("app", fingerprint(&self.app)),
+            ("domain", fingerprint(&self.domain)),
+            ("[log]", fingerprint(&log)),
+            ("[llm]", fingerprint(&models)),
+            ("[extract]", fingerprint(&self.extract)),
+            ("[sampling]", fingerprint(&self.sampling)),
+            ("[generate]", fingerprint(&self.generate)),
+            ("[graph]", fingerprint(&self.graph)),
+        ];
+        parts.map(|(name, digest)| (name.to_owned(), digest)).into()
+    }
+
     /// Where the logs are, in the words of the log's crate.
     pub fn log_settings(&self) -> LogSettings {
         let log = &self.log;
@@ -65,6 +86,11 @@ impl Config {
             }),
         }
     }
+}
+
+/// A digest of what `Debug` shows of a value.
+pub fn fingerprint(value: &impl std::fmt::Debug) -> u64 {
+    synthllm_operators::id::digest(format!("{value:?}").as_bytes()) as u64
 }
 
 /// Where the logs are.
@@ -157,6 +183,10 @@ pub struct ExtractConfig {
     pub max_text_bytes: usize,
     /// A text is cut to so many tokens for the prompt.
     pub max_prompt_tokens: usize,
+    /// The model names at most so many topics of a document.
+    pub max_topics: usize,
+    /// And at most so many key concepts under each.
+    pub max_key_concepts: usize,
 }
 
 /// Whose topics and concepts count.
@@ -293,4 +323,8 @@ pub struct RunConfig {
     pub window_records: usize,
     /// At most so many bytes of them.
     pub window_bytes: usize,
+    /// How long a stop waits for the answers under way before the process ends.
+    pub stop_timeout: Duration,
+    /// Another process of the cluster that says nothing for so long is taken for lost.
+    pub peer_timeout: Duration,
 }

@@ -18,13 +18,17 @@ pub struct Clock {
 }
 
 impl Default for Clock {
-    /// A clock that begins at epoch 1; epoch 0 is for the state that is loaded before the gate opens.
+    /// A clock that begins at the gate.
     fn default() -> Self {
-        Clock { now: 1 }
+        Clock { now: Clock::GATE }
     }
 }
 
 impl Clock {
+    /// The first epoch after the gate; epoch 0 is for the state that is loaded before it opens. It is the same on all workers: one
+    /// that waited for an epoch of its own clock would wait for another that is past its gate and busy with the next role.
+    pub const GATE: u64 = 1;
+
     /// The epoch of what is done now; later than all epochs before.
     pub fn tick(&mut self) -> u64 {
         self.now = unix_micros().max(self.now + 1);

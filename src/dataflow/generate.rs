@@ -175,7 +175,7 @@ impl Generate {
         for holding in holdings {
             self.holdings.send(holding);
         }
-        let gate = self.clock.tick();
+        let gate = Clock::GATE;
         self.advance_to(gate);
         while self.flow.frontier() < gate {
             context.step(worker)?;

@@ -17,8 +17,8 @@ pub mod status;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use synthllm_llm::{CallError, Pool, Priority, Prompts, Task, TaskSettings};
@@ -67,6 +67,8 @@ pub struct Context {
     pub status: status::Board,
     /// Set by a signal: no new permits, commit, and end.
     pub stop: Arc<AtomicBool>,
+    /// When it was first seen.
+    pub stopped_at: OnceLock<Instant>,
     /// Why the run has failed.
     pub failure: Mutex<Option<anyhow::Error>>,
 }
@@ -97,6 +99,18 @@ impl Context {
     /// Whether no new work may begin.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// How long the run has been stopping.
+    pub fn stopping_for(&self) -> Duration {
+        if self.stopping() { self.stopped_at.get_or_init(Instant::now).elapsed() } else { Duration::ZERO }
+    }
+
+    /// Whether a stop need not wait any longer: calls that wait for their turn are given up, and those under way, which are
+    /// paid for, are answered, or have had their time.
+    pub fn has_stopped_asking(&self) -> bool {
+        self.pool.close();
+        self.pool.status().in_flight() == 0 || self.stopping_for() >= self.config.run.stop_timeout
     }
 
     /// The run can't go on. The first reason counts.
@@ -243,7 +257,7 @@ impl Roles {
             }
             anyhow::ensure!(!context.failed(), "another worker has failed");
             quiet_turns = if phase > Phase::Quiet { 0 } else { quiet_turns.saturating_add(1) };
-            if context.stopping() && quiet_turns > MANY_QUIET_TURNS {
+            if context.stopping() && context.has_stopped_asking() && quiet_turns > MANY_QUIET_TURNS {
                 stopped.arrive();
             }
         }

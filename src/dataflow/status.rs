@@ -1,6 +1,7 @@
 //! What the roles tell the status line: how far loading is, and what is in flight.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use synthllm_operators::record::Role;
 
@@ -9,6 +10,7 @@ use synthllm_operators::record::Role;
 pub struct Board {
     loading: [(AtomicU64, AtomicU64); 3],
     records: [AtomicU64; 3],
+    missing: Mutex<Option<String>>,
 }
 
 impl Board {
@@ -17,6 +19,16 @@ impl Board {
         let (have, want) = &self.loading[role as usize];
         have.store(read, Relaxed);
         want.store(total, Relaxed);
+    }
+
+    /// Which processes of the cluster are waited for, before it has formed.
+    pub fn missing(&self, processes: Option<String>) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = processes;
+    }
+
+    /// See [`Board::missing`].
+    pub fn is_missing(&self) -> Option<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records (and bytes) of a role that were read and are not committed.

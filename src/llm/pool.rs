@@ -104,11 +104,16 @@ impl Pool {
         Status { endpoints: self.endpoints.iter().map(|endpoint| endpoint.status()).collect() }
     }
 
+    /// Takes no more calls, and cancels those that wait; those on the wire are answered.
+    pub fn close(&self) {
+        let waiting: Vec<Call> = self.endpoints.iter().flat_map(|endpoint| endpoint.close()).collect();
+        drop(waiting);
+    }
+
     /// Cancels what waits and what is on the wire; each reply is called before this returns, unless it is called from
     /// a reply itself. Later calls are cancelled at once.
     pub fn shutdown(&self) {
-        let waiting: Vec<Call> = self.endpoints.iter().flat_map(|endpoint| endpoint.close()).collect();
-        drop(waiting);
+        self.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((stop, thread)) = thread {
             drop(stop);

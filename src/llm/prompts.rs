@@ -29,6 +29,12 @@ pub enum Prompt {
     Repair,
 }
 
+impl Prompt {
+    /// All prompts.
+    pub const ALL: [Prompt; 6] =
+        [Prompt::Extract, Prompt::Level1, Prompt::Level2, Prompt::Level3, Prompt::Answer, Prompt::Repair];
+}
+
 /// Name, built-in text, and places that must and that may occur.
 struct Form {
     name: &'static str,

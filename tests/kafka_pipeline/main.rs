@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cluster;
 mod compaction;
 mod continuous;
 mod drain;

@@ -43,6 +43,12 @@ impl Running {
         eventually(what, ask, || read(&said))
     }
 
+    /// Waits until it has said these words.
+    pub fn until_said(&mut self, words: &str) {
+        let said = self.said.clone();
+        self.until(words, || read(&said).contains(words).then_some(()));
+    }
+
     /// Waits until `done`, or until it has ended.
     pub fn wait_for(&mut self, done: impl Fn() -> bool) {
         let said = self.said.clone();

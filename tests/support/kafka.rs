@@ -31,7 +31,7 @@ impl Broker {
     /// When the broker is there but doesn't start.
     pub fn start_nodes(nodes: u32) -> Option<Broker> {
         fetch().map_err(|reason| crate::skip(&format!("Kafka tests: {reason}"))).ok()?;
-        let directory = std::env::temp_dir().join(format!("synthllm-kafka-{}-{}", std::process::id(), unique()));
+        let directory = scratch().join(format!("synthllm-kafka-{}-{}", std::process::id(), unique()));
         let mut server = script()
             .args(["serve", &directory.to_string_lossy(), &nodes.to_string()])
             .env("BASE_PORT", free_base_port(nodes).to_string())
@@ -148,4 +148,15 @@ mod tests {
         drop(broker);
         assert!(!directory.exists(), "{} is left", directory.display());
     }
+}
+
+/// Memory for the brokers' data, where there is enough: a broker waits for the disk at every change of a topic, and a disk that
+/// is busy with a build keeps it waiting for half a minute. What these tests kill are processes, whose writes the system keeps.
+fn scratch() -> PathBuf {
+    const ENOUGH_KIB: u64 = 2 << 20;
+    let memory = Path::new("/dev/shm");
+    let free = Command::new("df").args(["--output=avail", "-k"]).arg(memory).output();
+    let free = free.ok().and_then(|free| String::from_utf8(free.stdout).ok());
+    let free = free.and_then(|free| free.lines().last().and_then(|line| line.trim().parse::<u64>().ok()));
+    if free.is_some_and(|free| free >= ENOUGH_KIB) { memory.to_owned() } else { std::env::temp_dir() }
 }
