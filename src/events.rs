@@ -298,6 +298,11 @@ pub mod cluster {
     }
 }
 
+/// Records that nobody needs could not be removed; it is tried again.
+pub fn trim_failed(error: &(dyn std::error::Error + 'static)) {
+    warn!(error, "can't trim a log, which does no harm but for its size; trying again");
+}
+
 /// A stop took longer than it may: what is not committed is done again after the next start.
 pub fn stop_timed_out() {
     warn!("the last commits were not confirmed in time; what is not committed is done again at the next start");

@@ -15,7 +15,7 @@ use timely::communication::WorkerGuards;
 
 use crate::cluster::{self, ClusterError, Membership, Plan};
 use crate::config::{self, Config, LogKind};
-use crate::dataflow::{self, Context, status::Board};
+use crate::dataflow::{self, Context, status::Board, trim::Trimmer};
 use crate::events::{Counter, Counters, Outcome};
 use crate::hint::Usage;
 use crate::status_line::{Snapshot, StatusLine};
@@ -61,6 +61,7 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
         None => execute(&context, options),
         Some(plan) => execute_in_cluster(&context, options, plan),
     };
+    context.trimmer.finish();
     context.pool.shutdown();
     ended.store(true, std::sync::atomic::Ordering::Relaxed);
     status.thread().unpark();
@@ -83,6 +84,7 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
     let tasks = [Task::Extract, Task::Question, Task::Answer];
     let settings: BTreeMap<_, _> = tasks.into_iter().map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
     Ok(Context {
+        trimmer: Arc::new(Trimmer::start(Arc::clone(&log))),
         partitions: (log.partitions(LogName::Documents)?, log.partitions(LogName::Extractions)?),
         log,
         pool: Arc::new(Pool::new(settings)?),

@@ -87,6 +87,7 @@ impl Checker<'_, '_> {
             prefix: raw.prefix,
             documents: raw.documents,
             replication: raw.replication,
+            transaction_timeout: self.transaction_timeout(raw.transaction_timeout),
         }
     }
 
@@ -285,6 +286,13 @@ impl Checker<'_, '_> {
             stop_timeout: self.at_most("run.stop_timeout", raw.stop_timeout, Duration::from_secs(3600)),
             peer_timeout: self.patience("run.peer_timeout", raw.peer_timeout),
         }
+    }
+
+    /// Kafka's own brokers allow up to a quarter of an hour (`transaction.max.timeout.ms`).
+    fn transaction_timeout(&mut self, value: Duration) -> Duration {
+        let fine = (Duration::from_secs(5)..=Duration::from_secs(900)).contains(&value);
+        self.require(fine, "log.transaction_timeout", || format!("found {value:?}, expected \"5s\" to \"15m\""));
+        value
     }
 
     fn at_most(&mut self, key: &str, value: Duration, most: Duration) -> Duration {

@@ -37,6 +37,8 @@ pub(super) struct RawLog {
     pub replication: Option<u16>,
     pub properties: BTreeMap<String, toml::Value>,
     pub properties_file: Option<String>,
+    #[serde(with = "humantime_serde")]
+    pub transaction_timeout: Duration,
 }
 
 /// `[llm]`: what all tasks share, and what single tasks say otherwise.

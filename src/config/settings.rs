@@ -82,6 +82,7 @@ impl Config {
                 partitions: log.partitions,
                 replication: log.replication.map(u32::from),
                 properties: log.properties.0.clone(),
+                transaction_timeout: log.transaction_timeout,
                 ..KafkaSettings::new(&log.brokers, &log.prefix)
             }),
         }
@@ -110,6 +111,8 @@ pub struct LogConfig {
     pub documents: Option<String>,
     /// The replication factor of topics that we create; the broker's default where absent.
     pub replication: Option<u16>,
+    /// After so long without commit Kafka gives up a transaction; readers wait for one that a killed process left for so long.
+    pub transaction_timeout: Duration,
     /// Further properties of the Kafka clients. May hold secrets, so `Debug` shows names only.
     pub properties: Properties,
 }

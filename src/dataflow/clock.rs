@@ -1,6 +1,6 @@
 //! The clock of epochs, and the barrier at which all workers of a run meet.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
@@ -15,12 +15,17 @@ use super::Context;
 #[derive(Debug)]
 pub struct Clock {
     now: u64,
+    ticked: Option<Instant>,
 }
+
+/// Epochs end at most so often. Each end is told to all workers and wakes them: workers that ended one at every turn would keep
+/// each other awake, and a run that waits would use whole cores.
+const QUANTUM: Duration = Duration::from_millis(5);
 
 impl Default for Clock {
     /// A clock that begins at the gate.
     fn default() -> Self {
-        Clock { now: Clock::GATE }
+        Clock { now: Clock::GATE, ticked: None }
     }
 }
 
@@ -29,9 +34,12 @@ impl Clock {
     /// that waited for an epoch of its own clock would wait for another that is past its gate and busy with the next role.
     pub const GATE: u64 = 1;
 
-    /// The epoch of what is done now; later than all epochs before.
+    /// The epoch of what is done now: later than all epochs before when the last tick is a while ago, else the last one still.
     pub fn tick(&mut self) -> u64 {
-        self.now = unix_micros().max(self.now + 1);
+        if self.ticked.is_none_or(|ticked| ticked.elapsed() >= QUANTUM) {
+            self.ticked = Some(Instant::now());
+            self.now = unix_micros().max(self.now + 1);
+        }
         self.now
     }
 

@@ -9,11 +9,12 @@ use std::thread::{Thread, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use synthllm_log::{Append, Log, LogName, Place, Writer};
+use synthllm_log::{Append, LogName, Place, Writer};
 use synthllm_operators::codec;
 use synthllm_operators::journal::low_mark;
 use synthllm_operators::record::{Answer, JournalKey, Progress, ProgressKey, ShardProgress};
 
+use super::trim::Trimmer;
 use crate::fault;
 
 /// The records of a transaction that depend on where its texts lie.
@@ -52,9 +53,6 @@ pub struct Committer {
     last: Option<Instant>,
 }
 
-/// A journal is trimmed at most so often.
-const TRIM_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Which records a committer writes beside the outputs.
 #[derive(Clone, Copy)]
 pub struct Books {
@@ -66,11 +64,11 @@ pub struct Books {
 
 impl Committer {
     /// Starts the thread of a shard whose writer has been created (and whose former owner is thereby fenced).
-    pub fn start(log: Arc<dyn Log>, writer: Box<dyn Writer>, books: Books, interval: Duration, wake: Thread) -> Self {
+    pub fn start(trimmer: Arc<Trimmer>, writer: Box<dyn Writer>, books: Books, interval: Duration, wake: Thread) -> Self {
         let (orders, inbox) = channel::<Transaction>();
         let (outbox, confirmations) = channel();
         spawn(move || {
-            let mut ledger = Ledger { log, writer, books, trimmed: (0, Instant::now()) };
+            let mut ledger = Ledger { trimmer, writer, books };
             for transaction in inbox {
                 let outcome = ledger.carry_out(transaction);
                 let failed = outcome.is_err();
@@ -118,11 +116,9 @@ impl Committer {
 
 /// The thread's side: the writer, and what the books say.
 struct Ledger {
-    log: Arc<dyn Log>,
+    trimmer: Arc<Trimmer>,
     writer: Box<dyn Writer>,
     books: Books,
-    /// Up to where the journal is trimmed, and since when.
-    trimmed: (u64, Instant),
 }
 
 impl Ledger {
@@ -143,7 +139,7 @@ impl Ledger {
         fault::point("before commit");
         self.writer.commit().context("can't commit")?;
         fault::point("commit confirmed");
-        self.trim(&progress)?;
+        self.trim(&progress);
         let origins = answers.iter().map(|(_, answer)| answer.origin.offset);
         let answers = origins.zip(answer_places.iter().map(|place| place.offset)).collect();
         Ok(Confirmed { progress, answers })
@@ -156,17 +152,11 @@ impl Ledger {
         Ok(self.writer.append(records)?)
     }
 
-    /// Only below a mark whose commit was confirmed, and only in the shard's own partition; not at every commit, since a broker
-    /// takes as long for it as for a transaction.
-    fn trim(&mut self, progress: &ShardProgress) -> Result<()> {
-        let Some(journal) = self.books.journal else { return Ok(()) };
-        let (trimmed, since) = self.trimmed;
-        if progress.low_mark > trimmed && since.elapsed() >= TRIM_INTERVAL {
-            self.log.trim(journal, self.books.key.1, progress.low_mark).context("can't trim the journal")?;
-            self.trimmed = (progress.low_mark, Instant::now());
-            fault::point("trimmed");
+    /// Only below a mark whose commit was confirmed, and only in the shard's own partition.
+    fn trim(&self, progress: &ShardProgress) {
+        if let Some(journal) = self.books.journal.filter(|_| progress.low_mark > 0) {
+            self.trimmer.below(journal, self.books.key.1, progress.low_mark);
         }
-        Ok(())
     }
 
     fn journal_record(&self, key: &JournalKey, answer: &Answer) -> Append {

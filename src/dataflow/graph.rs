@@ -16,10 +16,10 @@ mod loader;
 mod watch;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use synthllm_log::{LogName, Writer};
@@ -73,14 +73,10 @@ pub struct Graph {
     told_drained: bool,
     /// The epoch of the last entry that was read beside its record.
     last_entry: u64,
-    trimmed: (Instant, BTreeMap<u32, u64>),
     seed: u64,
     max_concepts: usize,
     shards: u32,
 }
-
-/// How often combinations that generate is done with are trimmed.
-const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Entries are loaded in batches of at most so many.
 const LOAD_AT_ONCE: usize = 5_000;
@@ -154,7 +150,6 @@ impl Graph {
             reading: false,
             told_drained: false,
             last_entry: 0,
-            trimmed: (Instant::now(), BTreeMap::new()),
             seed: sampling.seed,
             max_concepts: context.config.graph.max_concepts,
             shards: count,
@@ -171,7 +166,9 @@ impl Graph {
     pub fn turn(&mut self, context: &Context) -> Result<Phase> {
         let now = self.clock.tick();
         self.advance_to(now);
-        self.watch.read()?;
+        if self.watch.read()? > 0 {
+            self.trim(context);
+        }
         let mut moved = self.read_letters(context)?;
         moved += self.load(context, now)?;
         if self.reading && !context.stopping() && context.room_for_combinations(self.watch.waiting()) > 0 {
@@ -180,7 +177,6 @@ impl Graph {
         self.post_wishes();
         self.coordinate(context, now)?;
         self.commit()?;
-        self.trim(context)?;
         self.find_the_end(context);
         context.status.in_flight(Role::Graph, self.flow.in_flight());
         let quiet = self.loader.is_none() && self.flow.quiet() && self.staged.is_empty();
@@ -376,18 +372,13 @@ impl Graph {
     }
 
     /// Trims this worker's partitions of `combinations` below what generate has committed.
-    fn trim(&mut self, context: &Context) -> Result<()> {
-        if self.trimmed.0.elapsed() < TRIM_INTERVAL {
-            return Ok(());
-        }
-        self.trimmed.0 = Instant::now();
+    fn trim(&self, context: &Context) {
         for &shard in self.flow.shards.keys() {
             let position = self.watch.position(Role::Generate, shard);
-            if self.trimmed.1.insert(shard, position).unwrap_or(0) < position {
-                context.log.trim(LogName::Combinations, shard, position).context("can't trim combinations")?;
+            if position > 0 {
+                context.trimmer.below(LogName::Combinations, shard, position);
             }
         }
-        Ok(())
     }
 
     fn find_the_end(&mut self, context: &Context) {

@@ -14,6 +14,7 @@ pub mod graph;
 pub mod inquiry;
 pub mod shard;
 pub mod status;
+pub mod trim;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,8 @@ pub struct Context {
     pub config: Config,
     /// The logs.
     pub log: Arc<dyn Log>,
+    /// Removes what nobody needs any more.
+    pub trimmer: Arc<trim::Trimmer>,
     /// The language model.
     pub pool: Arc<Pool>,
     /// The prompts of extract, with its token budget.

@@ -208,8 +208,13 @@ pub fn open<O>(
         let progress = progress_of(&standing.progress, role, number, context.partitions)?;
         let (hits, low_mark) = read_journal(context, journal, number, &progress)?;
         let books = Books { key: (role, number), journal };
-        let committer =
-            Committer::start(context.log.clone(), writer, books, context.config.run.commit_interval, std::thread::current());
+        let committer = Committer::start(
+            context.trimmer.clone(),
+            writer,
+            books,
+            context.config.run.commit_interval,
+            std::thread::current(),
+        );
         shards.push(Shard {
             number,
             progress,

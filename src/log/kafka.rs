@@ -28,7 +28,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use crate::{Append, Appender, Fetched, Log, LogName, Pointer, Reader, Result, Retention, RunClaim, Writer, partition};
-use client::{ANSWER, Quiet, wait_for};
+use client::{ANSWER, Quiet, REACH, wait_for};
 
 /// How to reach the broker, and what the topics are called there.
 #[derive(Clone)]
@@ -128,7 +128,7 @@ impl KafkaLog {
 
     /// What the cluster consists of; a cluster that is just starting is asked again.
     fn metadata(&self) -> Result<Metadata> {
-        let deadline = Instant::now() + ANSWER;
+        let deadline = Instant::now() + REACH;
         loop {
             match self.uncommitted.fetch_metadata(None, Duration::from_secs(3)) {
                 Ok(metadata) if !metadata.brokers().is_empty() => return Ok(metadata),
@@ -172,7 +172,7 @@ impl KafkaLog {
     /// A leader may be moving, which takes longer than one answer, or the topic was just made: asks again for a while.
     fn ask_watermarks(&self, consumer: &BaseConsumer<Quiet>, log: LogName, partition: u32) -> Result<(u64, u64)> {
         let topic = self.settings.topic(log);
-        let deadline = Instant::now() + 3 * ANSWER;
+        let deadline = Instant::now() + 2 * ANSWER;
         loop {
             match consumer.fetch_watermarks(&topic, partition as i32, Duration::from_secs(3)) {
                 Ok((low, high)) => return Ok((low as u64, high as u64)),

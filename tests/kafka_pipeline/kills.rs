@@ -1,15 +1,14 @@
 //! The kill loop on Kafka, judged by what `kcat` reads committed and by what the model server has counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use synthllm_operators::codec;
-use synthllm_operators::record::JournalKey;
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
 use crate::project::{Project, documents_of, id};
+use crate::verdict::{Paid, samples_written_twice, settled};
 
 /// The named points of the commit protocol.
 const POINTS: [&str; 8] = [
@@ -65,27 +64,6 @@ fn prepared(test: &str) -> Option<Project> {
     Some(project)
 }
 
-/// The counts of the requests whose answers have been seen committed.
-#[derive(Default)]
-struct Paid(BTreeMap<u128, u32>);
-
-impl Paid {
-    /// What is in the journals now, with nobody running.
-    fn note(&mut self, project: &Project) {
-        for record in ["journal-extract", "journal-generate"].into_iter().flat_map(|log| project.kcat.read(log)) {
-            let key: JournalKey = codec::decode(record.key.as_deref().unwrap()).unwrap();
-            self.0.entry(key.request).or_insert_with(|| project.server.count(key.request).requests);
-        }
-    }
-
-    fn was_not_asked_again(&self, project: &Project) {
-        for (request, count) in &self.0 {
-            let now = project.server.count(*request);
-            assert_eq!(now.requests, *count, "asked again though its answer was committed: {}", now.extract);
-        }
-    }
-}
-
 /// Starts a run and kills it at the moment, unless it has ended before.
 fn kill(project: &Project, moment: &Moment) {
     let mut command = project.command(&["run", "--drain"]);
@@ -105,26 +83,6 @@ fn kill(project: &Project, moment: &Moment) {
     }
 }
 
-/// No sample is written twice without a tombstone between.
-fn nothing_is_there_twice(project: &Project) {
-    let mut live = BTreeSet::new();
-    for record in project.kcat.read("samples") {
-        let id = record.key_text();
-        let sound = if record.value.is_some() { live.insert(id.clone()) } else { live.remove(&id) };
-        assert!(sound, "{id} at {}:{} is written twice, or withdrawn without being there", record.partition, record.offset);
-    }
-}
-
-/// The samples whose question only one combination can hold, and all questions with their answers.
-fn settled(samples: &BTreeMap<String, Value>) -> (BTreeMap<&String, &Value>, BTreeSet<String>) {
-    let is_shared = |sample: &Value| sample["question"].as_str().unwrap().contains("shared question");
-    let own = samples.iter().filter(|(_, sample)| !is_shared(sample)).collect();
-    let questions: BTreeSet<String> =
-        samples.values().map(|sample| format!("{} {}", sample["question"], sample["answer"])).collect();
-    assert_eq!(questions.len(), samples.len(), "a question has two live samples");
-    (own, questions)
-}
-
 /// Kills pipelines with these seeds, and compares each with one that nobody disturbs.
 fn disturb(seeds: impl IntoIterator<Item = u64>) {
     let Some(calm) = prepared("calm") else { return };
@@ -141,8 +99,8 @@ fn disturb(seeds: impl IntoIterator<Item = u64>) {
         project.drain();
         let samples = project.samples();
         assert_eq!(settled(&samples), settled(&expected), "seed {seed}");
-        nothing_is_there_twice(&project);
-        paid.was_not_asked_again(&project);
+        assert_eq!(samples_written_twice(&project), Vec::<String>::new());
+        assert_eq!(paid.asked_again(&project), Vec::<String>::new());
         withdraw(&project, &samples);
     }
 }
@@ -157,7 +115,7 @@ fn withdraw(project: &Project, samples: &BTreeMap<String, Value>) {
     let kept = samples.iter().filter(|(_, sample)| !documents_of(sample).contains(&victim.as_str()));
     assert_eq!(project.samples(), kept.map(|(id, sample)| (id.clone(), sample.clone())).collect());
     assert_eq!(project.server.counts(), asked, "a finished pipeline asked again");
-    nothing_is_there_twice(project);
+    assert_eq!(samples_written_twice(project), Vec::<String>::new());
 }
 
 #[test]

@@ -13,4 +13,5 @@ mod kcat;
 mod kills;
 mod project;
 mod running;
+mod verdict;
 mod zombie;

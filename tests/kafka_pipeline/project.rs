@@ -36,13 +36,18 @@ impl Project {
         if !kcat::is_here() {
             return None;
         }
-        let broker = Broker::shared()?;
-        let kcat = Kcat { brokers: broker.bootstrap().to_owned(), prefix: unique_prefix(test) };
+        let broker = Broker::shared()?.bootstrap();
+        Some(Project::on(broker, broker, &unique_prefix(test), server))
+    }
+
+    /// The same on brokers that the program reaches at one address and the judge at another.
+    pub fn on(brokers: &str, judged_at: &str, prefix: &str, server: Arc<ScriptedServer>) -> Project {
+        let kcat = Kcat { brokers: judged_at.to_owned(), prefix: prefix.to_owned() };
         let mut project = Project { kcat, server, folder: TempDir::new().unwrap(), settings: BTreeMap::new() };
         for (key, value) in [
             ("app", quoted(project.kcat.prefix.trim_end_matches('.'))),
             ("log.kind", quoted("kafka")),
-            ("log.brokers", quoted(&project.kcat.brokers)),
+            ("log.brokers", quoted(brokers)),
             ("log.prefix", quoted(&project.kcat.prefix)),
             ("log.partitions", PARTITIONS.to_string()),
             ("llm.endpoint", quoted(&project.server.endpoint())),
@@ -51,7 +56,7 @@ impl Project {
         ] {
             project = project.set(key, &value);
         }
-        Some(project)
+        project
     }
 
     /// Sets a key of the configuration to a TOML value.

@@ -4,17 +4,25 @@
 //! broker when that closes, so that not even `kill -9` of the tests leaves one behind. Its log is kept when a test panics.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::proxy::Proxy;
+
+/// What is added to the base of the ports for the listeners that stand behind proxies, and for the proxies.
+const PROXIED: u32 = 200;
+const PROXIES: u32 = 300;
 
 /// A running cluster of one or more nodes.
 #[derive(Debug)]
 pub struct Broker {
     directory: PathBuf,
     bootstrap: String,
+    base: u32,
+    nodes: u32,
     server: Child,
     watched: Option<ChildStdin>,
 }
@@ -30,11 +38,33 @@ impl Broker {
     /// # Panics
     /// When the broker is there but doesn't start.
     pub fn start_nodes(nodes: u32) -> Option<Broker> {
+        Broker::start_with(nodes, false)
+    }
+
+    /// The same with a proxy before each node, in their order. Who connects by [`Broker::proxied`] stays behind them; the
+    /// nodes among themselves, and who connects by [`Broker::bootstrap`], don't.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn start_behind_proxies(nodes: u32) -> Option<(Broker, Vec<Proxy>)> {
+        let broker = Broker::start_with(nodes, true)?;
+        let loopback = |port: u32| SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+        let proxy = |node| Proxy::start((broker.base + PROXIES + node) as u16, loopback(broker.base + PROXIED + node));
+        let proxies = (1..=nodes).map(proxy).collect();
+        Some((broker, proxies))
+    }
+
+    fn start_with(nodes: u32, proxied: bool) -> Option<Broker> {
         fetch().map_err(|reason| crate::skip(&format!("Kafka tests: {reason}"))).ok()?;
+        let base = free_base_port(nodes);
         let directory = scratch().join(format!("synthllm-kafka-{}-{}", std::process::id(), unique()));
-        let mut server = script()
+        let mut command = script();
+        if proxied {
+            command.env("ADV_PORT_BASE", (base + PROXIES).to_string());
+        }
+        let mut server = command
             .args(["serve", &directory.to_string_lossy(), &nodes.to_string()])
-            .env("BASE_PORT", free_base_port(nodes).to_string())
+            .env("BASE_PORT", base.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -45,7 +75,7 @@ impl Broker {
         BufReader::new(answer).read_line(&mut bootstrap).expect("the script answers in UTF-8");
         assert!(!bootstrap.is_empty(), "the Kafka broker did not start; the reason stands above");
         keep_logs_on_panic(&directory);
-        Some(Broker { directory, bootstrap: bootstrap.trim().to_owned(), server, watched })
+        Some(Broker { directory, bootstrap: bootstrap.trim().to_owned(), base, nodes, server, watched })
     }
 
     /// The one broker that all tests of this process share; each test takes names of its own with [`unique_prefix`].
@@ -57,6 +87,12 @@ impl Broker {
     /// `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// `bootstrap.servers` behind the proxies.
+    pub fn proxied(&self) -> String {
+        let nodes: Vec<String> = (1..=self.nodes).map(|node| format!("127.0.0.1:{}", self.base + PROXIES + node)).collect();
+        nodes.join(",")
     }
 
     /// Where the nodes' logs and data lie.
@@ -114,11 +150,11 @@ fn fetch() -> Result<(), String> {
 
 /// A base below the range from which the system gives ports to clients, with all ports of the nodes free.
 fn free_base_port(nodes: u32) -> u32 {
-    let first = 12_000 + std::process::id() % 90 * 200;
+    let first = 12_000 + std::process::id() % 45 * 400;
     let free = |port: u32| u16::try_from(port).is_ok_and(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
     (0..100)
-        .map(|step| 10_000 + (first - 10_000 + step * 200 + unique() * 10) % 20_000)
-        .find(|base| (1..=nodes).all(|node| free(base + node) && free(base + 100 + node)))
+        .map(|step| 10_000 + (first - 10_000 + step * 400 + unique() * 10) % 20_000)
+        .find(|base| (1..=nodes).all(|node| [0, 100, PROXIED, PROXIES].iter().all(|more| free(base + more + node))))
         .expect("some of a hundred ranges of ports is free")
 }
 
@@ -135,6 +171,17 @@ fn keep_logs_on_panic(directory: &Path) {
     }));
 }
 
+/// Memory for the brokers' data, where there is enough: a broker waits for the disk at every change of a topic, and a disk that
+/// is busy with a build keeps it waiting for half a minute. What these tests kill are processes, whose writes the system keeps.
+fn scratch() -> PathBuf {
+    const ENOUGH_KIB: u64 = 2 << 20;
+    let memory = Path::new("/dev/shm");
+    let free = Command::new("df").args(["--output=avail", "-k"]).arg(memory).output();
+    let free = free.ok().and_then(|free| String::from_utf8(free.stdout).ok());
+    let free = free.and_then(|free| free.lines().last().and_then(|line| line.trim().parse::<u64>().ok()));
+    if free.is_some_and(|free| free >= ENOUGH_KIB) { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,15 +195,4 @@ mod tests {
         drop(broker);
         assert!(!directory.exists(), "{} is left", directory.display());
     }
-}
-
-/// Memory for the brokers' data, where there is enough: a broker waits for the disk at every change of a topic, and a disk that
-/// is busy with a build keeps it waiting for half a minute. What these tests kill are processes, whose writes the system keeps.
-fn scratch() -> PathBuf {
-    const ENOUGH_KIB: u64 = 2 << 20;
-    let memory = Path::new("/dev/shm");
-    let free = Command::new("df").args(["--output=avail", "-k"]).arg(memory).output();
-    let free = free.ok().and_then(|free| String::from_utf8(free.stdout).ok());
-    let free = free.and_then(|free| free.lines().last().and_then(|line| line.trim().parse::<u64>().ok()));
-    if free.is_some_and(|free| free >= ENOUGH_KIB) { memory.to_owned() } else { std::env::temp_dir() }
 }

@@ -6,6 +6,7 @@ pub mod judge;
 pub mod kafka;
 pub mod model;
 pub mod project;
+pub mod proxy;
 pub mod records;
 pub mod scripted;
 pub mod skip;

@@ -26,16 +26,17 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Reads on. Never waits.
-    pub(super) fn read(&mut self) -> Result<()> {
+    /// Reads on, and returns how many records were there. Never waits.
+    pub(super) fn read(&mut self) -> Result<usize> {
         let batch = self.reader.poll(1_000, Duration::ZERO).context("can't read on in progress")?;
+        let read = batch.records.len();
         for record in batch.records {
             if let (Some(key), Some(value)) = (record.key, record.value) {
                 let (key, progress) = progress_record(&key, &value)?;
                 self.note(&key, &progress);
             }
         }
-        Ok(())
+        Ok(read)
     }
 
     fn note(&mut self, key: &ProgressKey, progress: &Progress) {

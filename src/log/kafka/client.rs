@@ -15,8 +15,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::KafkaSettings;
 use crate::{LogError, Result};
 
-/// How long the broker may take for one answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// How long a cluster that is asked for the first time may take to answer at all.
+pub(super) const REACH: Duration = Duration::from_secs(10);
+/// How long the broker may take for one answer: a disk or a virtual machine may stand still for a good part of it.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// The largest request and record, for clients and topics: records of 1 MB and more fit, with room for their batch.
 pub(super) const MAX_RECORD_BYTES: u32 = 16 << 20;
 
@@ -54,7 +56,7 @@ impl KafkaSettings {
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "synthllm")
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
-            .set("socket.timeout.ms", ANSWER.as_millis().to_string())
+            .set("socket.timeout.ms", REACH.as_millis().to_string())
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
         config

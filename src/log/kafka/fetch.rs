@@ -58,7 +58,7 @@ fn sweep(
     let failed = settings.failed(&format!("fetch from {topic} in"));
     let mut next = wanted.range(first..).next().map_or(last, |(offset, _)| *offset);
     assign(consumer, topic, partition, next).map_err(&failed)?;
-    let deadline = Instant::now() + 3 * ANSWER;
+    let deadline = Instant::now() + 2 * ANSWER;
     while Instant::now() < deadline {
         let record = match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => to_record(&message),

@@ -98,7 +98,7 @@ impl KafkaWriter {
             .set("acks", "all")
             .set("transaction.timeout.ms", timeout.as_millis().to_string())
             .set("message.timeout.ms", (timeout * 3 / 4).as_millis().to_string())
-            .set("socket.timeout.ms", (timeout / 2).min(super::client::ANSWER).as_millis().to_string())
+            .set("socket.timeout.ms", (timeout / 2).min(super::client::REACH).as_millis().to_string())
             .set("linger.ms", "0")
             .set("compression.type", "zstd");
         let producer = Client::from_config_and_context(&config, Deliveries::default())

@@ -15,7 +15,8 @@
 #
 # Environment: KAFKA_HOME   where the broker's jars lie (${XDG_CACHE_HOME:-~/.cache}/synthllm/kafka-VERSION)
 #              BASE_PORT    node I listens on BASE_PORT+I (19090), its controller on BASE_PORT+100+I; kept in DIR
-#              ADV_PORT_BASE  what clients are told instead, so that a TCP proxy may stand before each node
+#              ADV_PORT_BASE  node I has one more listener, on BASE_PORT+200+I, whose clients are told ADV_PORT_BASE+I instead, so
+#                           that a TCP proxy may stand there; the nodes themselves and other clients don't come by the proxy
 #              HEAP         memory of each node's Java heap (512m)
 #              WAIT         seconds until `start` and `up` give up (90)
 # A node's log is DIR/nodeI/log, its process id DIR/nodeI/pid.
@@ -90,7 +91,7 @@ wait_for() {
 }
 
 write_properties() {
-    local dir=$1 node=$2 nodes=$3 base=$4 voters=$5
+    local dir=$1 node=$2 nodes=$3 base=$4 voters=$5 proxied=${ADV_PORT_BASE:-}
     local replicas=$((nodes >= 3 ? 3 : 1)) in_sync=$((nodes >= 3 ? 2 : 1))
     # A single node has nobody to hand its partitions to: it is not to fence itself while the disk is slow.
     # Well below the minute after which a node that was killed gives up registering again: its old session must end first.
@@ -99,11 +100,11 @@ write_properties() {
 process.roles=broker,controller
 node.id=$node
 controller.quorum.voters=$voters
-listeners=PLAINTEXT://127.0.0.1:$((base + node)),CONTROLLER://127.0.0.1:$((base + 100 + node))
-advertised.listeners=PLAINTEXT://127.0.0.1:$((${ADV_PORT_BASE:-$base} + node))
+listeners=PLAINTEXT://127.0.0.1:$((base + node)),CONTROLLER://127.0.0.1:$((base + 100 + node))${proxied:+,PROXIED://127.0.0.1:$((base + 200 + node))}
+advertised.listeners=PLAINTEXT://127.0.0.1:$((base + node))${proxied:+,PROXIED://127.0.0.1:$((proxied + node))}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs=$dir/node$node/data
 default.replication.factor=$replicas
 min.insync.replicas=$in_sync
@@ -168,7 +169,7 @@ start() {
     for node in $(seq 1 "$nodes"); do launch "$dir" "$node"; done
     for node in $(seq 1 "$nodes"); do
         wait_for "$dir" "$node" "$nodes"
-        bootstrap+="${bootstrap:+,}127.0.0.1:$((${ADV_PORT_BASE:-$(base_port "$dir")} + node))"
+        bootstrap+="${bootstrap:+,}127.0.0.1:$(($(base_port "$dir") + node))"
     done
     echo "$bootstrap"
 }

@@ -1,0 +1,31 @@
+//! What all schedules of a process share: three brokers, each behind a proxy.
+
+use synthllm_testkit::kafka::Broker;
+use synthllm_testkit::proxy::{Link, Proxy};
+
+use crate::kcat;
+
+/// Brokers of the cluster.
+pub const BROKERS: u32 = 3;
+
+/// The brokers, and the links to them.
+pub struct World {
+    pub broker: Broker,
+    pub links: Vec<Proxy>,
+}
+
+impl World {
+    /// Starts the brokers. None, with a message, where they or the judge can't be had.
+    pub fn new() -> Option<World> {
+        if !kcat::is_here() {
+            return None;
+        }
+        let (broker, links) = Broker::start_behind_proxies(BROKERS)?;
+        Some(World { broker, links })
+    }
+
+    /// All links pass again.
+    pub fn mend(&self) {
+        self.links.iter().for_each(|link| link.set(Link::Open));
+    }
+}
