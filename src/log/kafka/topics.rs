@@ -8,7 +8,7 @@ use rdkafka::metadata::Metadata;
 
 use super::client::{ANSWER, MAX_RECORD_BYTES, wait_for};
 use super::{KafkaLog, KafkaSettings};
-use crate::{LogError, LogName, Result, Retention};
+use crate::{Log, LogError, LogName, Result, Retention};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -24,13 +24,6 @@ impl KafkaSettings {
     /// Whether the topic is the user's own, which we neither create nor judge.
     fn is_foreign(&self, log: LogName) -> bool {
         log == LogName::Documents && self.documents.is_some()
-    }
-
-    fn partitions_needed(&self, log: LogName) -> u32 {
-        match log {
-            LogName::Documents | LogName::JournalExtract => self.documents_partitions,
-            _ => self.partitions,
-        }
     }
 
     fn topic_settings(&self, log: LogName) -> Vec<(String, String)> {
@@ -75,7 +68,7 @@ fn create_topic(log: &KafkaLog, name: LogName) -> Result<()> {
     let topic = log.settings.topic(name);
     let settings = log.settings.topic_settings(name);
     let replication = log.settings.replication.map_or(-1, |replication| replication as i32);
-    let partitions = log.settings.partitions_needed(name) as i32;
+    let partitions = log.partitions(name)? as i32;
     let mut request = NewTopic::new(&topic, partitions, TopicReplication::Fixed(replication));
     for (setting, value) in &settings {
         request = request.set(setting, value);
@@ -129,18 +122,31 @@ pub(super) fn verify(log: &KafkaLog) -> Result<()> {
         return Err(LogError::Missing { missing: format!("{} {verb}", missing.join(", ")) });
     }
     let ours: Vec<LogName> = LogName::ALL.into_iter().filter(|name| !log.settings.is_foreign(*name)).collect();
-    let mut problems = partition_problems(log, &metadata, &ours);
+    let mut problems = partition_problems(log, &metadata, &ours)?;
     problems.extend(setting_problems(log, &ours)?);
     if problems.is_empty() { Ok(()) } else { Err(LogError::Unfit { problems }) }
 }
 
-fn partition_problems(log: &KafkaLog, metadata: &Metadata, names: &[LogName]) -> Vec<String> {
-    let problem = |name: &LogName| {
-        let (topic, needed) = (log.settings.topic(*name), log.settings.partitions_needed(*name));
-        let found = metadata.topics().iter().find(|found| found.name() == topic)?.partitions().len();
-        (found != needed as usize).then(|| format!("{topic} has {found} partitions, the configuration says {needed}"))
-    };
-    names.iter().filter_map(problem).collect()
+fn partition_problems(log: &KafkaLog, metadata: &Metadata, names: &[LogName]) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for &name in names {
+        let (topic, needed) = (log.settings.topic(name), log.partitions(name)?);
+        let found = metadata.topics().iter().find(|found| found.name() == topic).map(|found| found.partitions().len());
+        if let Some(found) = found.filter(|found| *found != needed as usize) {
+            problems.push(format!("{topic} has {found} partitions, {}", why(log, name, needed)));
+        }
+    }
+    Ok(problems)
+}
+
+/// Where the number of partitions that a log must have comes from.
+fn why(log: &KafkaLog, name: LogName, needed: u32) -> String {
+    match &log.settings.documents {
+        Some(documents) if name == LogName::JournalExtract => {
+            format!("as many as {documents} are needed, which has {needed}")
+        }
+        _ => format!("the configuration says {needed}"),
+    }
 }
 
 fn setting_problems(log: &KafkaLog, names: &[LogName]) -> Result<Vec<String>> {

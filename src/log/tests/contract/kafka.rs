@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::backends::{Backend, Place, append};
-use synthllm_log::LogName::{Documents, Texts};
+use crate::backends::{Backend, P, Place, append};
+use synthllm_log::LogName::{Documents, JournalExtract, Texts};
 use synthllm_log::kafka::{KafkaLog, KafkaSettings};
 use synthllm_log::{Log, LogError};
 
@@ -46,16 +46,27 @@ fn missing_topics_are_named() {
 }
 
 #[test]
-fn an_existing_topic_serves_as_documents_with_its_own_partitions() {
+fn an_existing_topic_serves_as_documents_with_its_own_partitions_and_a_journal_of_as_many() {
     let Some(backend) = Backend::kafka("foreign") else { return };
     let Place::Kafka(mut settings) = backend.place.clone() else { unreachable!("the backend is Kafka") };
+    // Its texts have P partitions, where a `documents` of our own would have N.
     settings.documents = Some(format!("{}texts", settings.prefix));
     settings.prefix = backend.owner("second.");
-    let log = KafkaLog::new(settings).unwrap();
+    let log = KafkaLog::new(settings.clone()).unwrap();
     let created = log.create().unwrap();
     assert!(!created.iter().any(|name| name.ends_with("documents")), "{created:?}");
     log.verify().unwrap();
-    assert_eq!(log.partitions(Documents).unwrap(), crate::backends::P);
+    for name in [Documents, JournalExtract] {
+        assert_eq!(log.partitions(name).unwrap(), P, "{name:?}");
+        assert_eq!(log.end(name, P - 1).unwrap(), 0, "{name:?}");
+    }
+    log.create().unwrap();
+    // Another topic with another number of partitions needs another journal.
+    settings.documents = Some(format!("{}documents", backend.owner("")));
+    let error = KafkaLog::new(settings).unwrap().verify().unwrap_err();
+    let LogError::Unfit { problems } = &error else { panic!("{error}") };
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(problem.contains("journal-extract has 3 partitions") && problem.contains("documents"), "{problem}");
 }
 
 #[test]
