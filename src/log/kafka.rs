@@ -27,7 +27,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
-use crate::{Append, Appender, Fetched, Log, LogName, Pointer, Reader, Result, Retention, RunClaim, Writer, partition};
+use crate::{
+    Append, Appender, DocumentsRetention, Fetched, Log, LogName, Pointer, Reader, Result, Retention, RunClaim, Writer,
+    partition,
+};
 use client::{ANSWER, Quiet, wait_for};
 
 /// How to reach the broker, and what the topics are called there.
@@ -222,6 +225,10 @@ impl Log for KafkaLog {
             (LogName::Documents | LogName::JournalExtract, None) => Ok(self.settings.documents_partitions),
             _ => Ok(self.settings.partitions),
         }
+    }
+
+    fn retention_of_documents(&self) -> Result<DocumentsRetention> {
+        topics::retention_of_documents(self)
     }
 
     fn writer(&self, owner: &str) -> Result<Box<dyn Writer>> {

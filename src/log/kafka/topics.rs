@@ -8,7 +8,7 @@ use rdkafka::metadata::Metadata;
 
 use super::client::{ANSWER, MAX_RECORD_BYTES, wait_for};
 use super::{KafkaLog, KafkaSettings};
-use crate::{Log, LogError, LogName, Result, Retention};
+use crate::{DocumentsRetention, Expiry, Log, LogError, LogName, Result, Retention};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -151,17 +151,47 @@ fn why(log: &KafkaLog, name: LogName, needed: u32) -> String {
 
 fn setting_problems(log: &KafkaLog, names: &[LogName]) -> Result<Vec<String>> {
     let topics: Vec<String> = names.iter().map(|name| log.settings.topic(*name)).collect();
-    let resources: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let options = AdminOptions::new().request_timeout(Some(ANSWER));
-    let described = wait_for(log.admin.describe_configs(&resources, &options));
     let mut problems = Vec::new();
-    for ((name, topic), result) in names.iter().zip(&topics).zip(described.map_err(log.settings.failed("describe"))?) {
-        let resource = result.map_err(|code| log.settings.refused("describe", format!("{topic}: {code}")))?;
+    for ((name, topic), resource) in names.iter().zip(&topics).zip(describe(log, &topics)?) {
         for (setting, needed) in log.settings.topic_settings(*name) {
             problems.extend(setting_problem(topic, &resource, &setting, &needed));
         }
     }
     Ok(problems)
+}
+
+/// The settings of topics, in their order.
+fn describe(log: &KafkaLog, topics: &[String]) -> Result<Vec<ConfigResource>> {
+    let resources: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(ANSWER));
+    let described = wait_for(log.admin.describe_configs(&resources, &options));
+    let described = topics.iter().zip(described.map_err(log.settings.failed("describe the topics of"))?);
+    described
+        .map(|(topic, result)| {
+            result.map_err(|code| log.settings.refused(&format!("describe {topic} of"), code.to_string()))
+        })
+        .collect()
+}
+
+/// What becomes of old records of `documents`, ours or the user's.
+pub(super) fn retention_of_documents(log: &KafkaLog) -> Result<DocumentsRetention> {
+    let topic = log.settings.topic(LogName::Documents);
+    let described = describe(log, std::slice::from_ref(&topic))?;
+    let said = |setting: &str| {
+        let value = described.first().and_then(|resource| resource.get(setting)?.value.as_deref());
+        value.ok_or_else(|| log.settings.refused(&format!("describe {topic} of"), format!("it does not say {setting}")))
+    };
+    // A negative number, or one that is none, is no limit.
+    let limit = |setting: &str| Ok(said(setting)?.parse::<u64>().ok());
+    let policy = said("cleanup.policy")?;
+    let (compacted, deletes) = (policy.contains("compact"), policy.contains("delete"));
+    let expiry = match (deletes, limit("retention.ms")?, limit("retention.bytes")?) {
+        (true, Some(milliseconds), _) => Some(Expiry::After(Duration::from_millis(milliseconds))),
+        (true, None, Some(bytes)) => Some(Expiry::Beyond(bytes)),
+        _ => None,
+    };
+    let tombstones_for = limit("delete.retention.ms")?.filter(|_| compacted).map(Duration::from_millis);
+    Ok(DocumentsRetention { compacted, tombstones_for, expiry })
 }
 
 /// A number that a topic may also have greater, or unlimited; anything else must be as needed.

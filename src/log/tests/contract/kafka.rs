@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::backends::{Backend, P, Place, append};
 use synthllm_log::LogName::{Documents, JournalExtract, Texts};
 use synthllm_log::kafka::{KafkaLog, KafkaSettings};
-use synthllm_log::{Log, LogError};
+use synthllm_log::{DocumentsRetention, Expiry, Log, LogError};
 
 #[test]
 fn reading_to_the_end_waits_for_an_open_transaction() {
@@ -67,6 +67,40 @@ fn an_existing_topic_serves_as_documents_with_its_own_partitions_and_a_journal_o
     let LogError::Unfit { problems } = &error else { panic!("{error}") };
     let [problem] = problems.as_slice() else { panic!("{problems:?}") };
     assert!(problem.contains("journal-extract has 3 partitions") && problem.contains("documents"), "{problem}");
+}
+
+/// The retention of a topic of the user with these settings.
+fn retention_of(backend: &Backend, name: &str, topic_settings: &[(&str, &str)]) -> DocumentsRetention {
+    let Place::Kafka(mut settings) = backend.place.clone() else { unreachable!("the backend is Kafka") };
+    settings.prefix = backend.owner(&format!("{name}."));
+    let overrides = topic_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    settings.topic_overrides.extend(overrides);
+    KafkaLog::new(settings.clone()).unwrap().create().unwrap();
+    settings.topic_overrides.clear();
+    settings.documents = Some(format!("{}documents", settings.prefix));
+    KafkaLog::new(settings).unwrap().retention_of_documents().unwrap()
+}
+
+#[test]
+fn the_retention_of_documents_is_what_the_broker_says() {
+    let Some(backend) = Backend::kafka("retention") else { return };
+    let (second, day) = (Some(Duration::from_secs(1)), Duration::from_secs(24 * 60 * 60));
+    let compacted = retention_of(&backend, "compacted", &[("delete.retention.ms", "1000")]);
+    assert_eq!(compacted, DocumentsRetention { compacted: true, tombstones_for: second, expiry: None });
+    assert_eq!(compacted.absence_means_deleted_after(), second);
+    let both = [("cleanup.policy", "compact,delete"), ("delete.retention.ms", "1000"), ("retention.ms", "86400000")];
+    let both = retention_of(&backend, "both", &both);
+    let expiry = Some(Expiry::After(day));
+    assert_eq!(both, DocumentsRetention { compacted: true, tombstones_for: second, expiry });
+    assert_eq!(both.absence_means_deleted_after(), None, "absence says nothing of a document that expires");
+    let by_size = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "1000000")];
+    let by_size = retention_of(&backend, "by-size", &by_size);
+    let expiry = Some(Expiry::Beyond(1_000_000));
+    assert_eq!(by_size, DocumentsRetention { compacted: false, tombstones_for: None, expiry });
+    let kept = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+    let kept = retention_of(&backend, "kept", &kept);
+    assert_eq!(kept, DocumentsRetention { compacted: false, tombstones_for: None, expiry: None });
+    assert_eq!(kept.absence_means_deleted_after(), None, "every tombstone stays");
 }
 
 #[test]
