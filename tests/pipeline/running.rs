@@ -33,6 +33,19 @@ fn samples_appear_while_documents_arrive_and_a_drain_completes_what_a_signal_has
 }
 
 #[test]
+fn a_run_on_several_workers_begins_whichever_of_them_is_ready_first() {
+    for workers in ["2", "3", "2", "3"] {
+        let server = server();
+        let project = project(&server);
+        let mut run = project.start(&["run", "--workers", workers]);
+        project.ingest(&corpus(4));
+        wait_until("samples", || !project.logs().samples().is_empty());
+        run.signal("TERM");
+        assert_eq!(run.wait(), Some(0), "{}", project.errors());
+    }
+}
+
+#[test]
 fn every_record_has_exactly_one_counted_outcome() {
     let server = ScriptedServer::start(Options { unsuitable_rate: 0.5, duplicate_rate: 0.3, ..Options::default() });
     let project = project(&server);
