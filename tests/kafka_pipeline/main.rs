@@ -8,6 +8,7 @@
 mod compaction;
 mod continuous;
 mod drain;
+mod graph_updates;
 mod kcat;
 mod kills;
 mod project;

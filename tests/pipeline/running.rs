@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use synthllm_operators::id::Kind;
-use synthllm_operators::normal::concept_name;
 use synthllm_operators::record::Extraction;
 use synthllm_testkit::corpus::{corpus, document};
+use synthllm_testkit::counts::{Node, nodes};
 use synthllm_testkit::project::{API_KEY, stderr, wait_until};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
@@ -84,8 +84,6 @@ fn graph_stats_equal_a_plain_recount() {
     assert_eq!(stats, recount(project.logs().extractions().values()));
 }
 
-type Node = (Kind, String);
-
 /// The counts by their definition.
 fn recount<'a>(documents: impl Iterator<Item = &'a Extraction>) -> serde_json::Value {
     let documents: Vec<BTreeSet<Node>> = documents.map(nodes).collect();
@@ -113,13 +111,6 @@ fn recount<'a>(documents: impl Iterator<Item = &'a Extraction>) -> serde_json::V
         "topic_concept_edges": edges([Kind::Topic, Kind::KeyConcept]),
         "concept_concept_edges": edges([Kind::KeyConcept, Kind::KeyConcept]),
     })
-}
-
-fn nodes(document: &Extraction) -> BTreeSet<Node> {
-    let topics = document.topics.iter().map(|topic| (Kind::Topic, concept_name(&topic.name)));
-    let nested = document.topics.iter().flat_map(|topic| &topic.key_concepts);
-    let key_concepts = nested.chain(&document.key_concepts).map(|name| (Kind::KeyConcept, concept_name(name)));
-    topics.chain(key_concepts).collect()
 }
 
 #[test]

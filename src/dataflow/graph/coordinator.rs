@@ -17,8 +17,8 @@ use synthllm_operators::walk::Start;
 
 use super::super::Context;
 use super::super::shard::Standing;
-use super::watch::Watch;
 use super::letters::{Letter, Mail};
+use super::watch::Watch;
 use crate::config::When;
 
 /// Starts are drawn in batches of at least, and at most, so many.
