@@ -88,11 +88,13 @@ pub enum Counter {
     Commits,
     /// Settlements that ended before all their draws were made.
     SettlementsAbandoned,
+    /// Counts of nodes and edges written to `graph-updates`.
+    GraphUpdates,
 }
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 23] = [
+    pub const ALL: [Counter; 24] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -116,6 +118,7 @@ impl Counter {
         Counter::NotLive,
         Counter::Commits,
         Counter::SettlementsAbandoned,
+        Counter::GraphUpdates,
     ];
 
     /// The name in `progress`, tables and JSON.
@@ -144,6 +147,7 @@ impl Counter {
             Counter::NotLive => "not_live",
             Counter::Commits => "commits",
             Counter::SettlementsAbandoned => "settlements_abandoned",
+            Counter::GraphUpdates => "graph_updates",
         }
     }
 

@@ -56,6 +56,7 @@ fn the_reference_is_the_defaults_and_the_defaults_are_these() {
     assert_eq!((config.sampling.start, config.sampling.limit.of(3)), (Start::Auto, None));
     assert_eq!((config.generate.answers, config.generate.questions), (1, [5, 5, 3]));
     assert_eq!((config.graph.max_concepts, config.graph.min_key_concepts), (200, 3));
+    assert!(!config.graph.updates);
     assert_eq!(config.run.commit_interval, Duration::from_millis(200));
     assert_eq!(config.llm.of(Task::Extract).settings.structured, Structured::JsonSchema);
 }

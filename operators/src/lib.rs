@@ -10,6 +10,7 @@ pub mod decode;
 pub mod draw;
 pub mod edges;
 pub mod graph;
+pub mod graph_updates;
 pub mod holders;
 pub mod id;
 pub mod index;

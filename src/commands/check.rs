@@ -1,14 +1,16 @@
 //! `check`: the configuration, which has been read without a problem by then; with `--connect` also what it points to.
 
 use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 use synthllm_llm::{Task, probe};
-use synthllm_log::{LogName, Retention};
+use synthllm_log::{DocumentsRetention, Expiry, Log, LogName};
 
 use super::print;
 use crate::cli::CheckArgs;
-use crate::config::{Config, LogKind};
+use crate::config::Config;
 use crate::logs;
 
 /// One line of the report; what fails doesn't keep the rest from being looked at.
@@ -21,8 +23,7 @@ struct Finding {
 pub fn execute(config: &Config, args: &CheckArgs, file: &str) -> anyhow::Result<()> {
     let mut findings = vec![Finding { subject: "configuration".into(), outcome: Ok(file.to_owned()) }];
     if args.connect {
-        findings.push(Finding { subject: "logs".into(), outcome: logs_of(config) });
-        findings.push(Finding { subject: "deletions".into(), outcome: Ok(deletions(config)) });
+        findings.extend(logs_of(config));
         findings.extend(endpoints(config));
     }
     print(&report(&findings)?)?;
@@ -43,29 +44,60 @@ fn report(findings: &[Finding]) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-fn logs_of(config: &Config) -> anyhow::Result<String> {
+/// The logs and, where they are as they must be, what becomes of deletions.
+fn logs_of(config: &Config) -> Vec<Finding> {
+    let finding = |subject: &str, outcome| Finding { subject: subject.to_owned(), outcome };
+    match verified(config) {
+        Err(error) => vec![finding("logs", Err(error))],
+        Ok((log, details)) => {
+            let retention = log.retention_of_documents().map(|retention| meaning(&retention));
+            vec![finding("logs", Ok(details)), finding("deletions", retention.map_err(Into::into))]
+        }
+    }
+}
+
+fn verified(config: &Config) -> anyhow::Result<(Arc<dyn Log>, String)> {
     let log = logs::open(config)?;
     log.verify()?;
     let (documents, others) = (log.partitions(LogName::Documents)?, log.partitions(LogName::Samples)?);
-    let place = logs::place(config);
-    Ok(format!(
-        "{place} has all {}, with {documents} partitions of documents and {others} of the others",
-        LogName::ALL.len()
-    ))
+    let (place, count) = (logs::place(config), LogName::ALL.len());
+    let details = format!("{place} has all {count}, with {documents} partitions of documents and {others} of the others");
+    Ok((log, details))
 }
 
-/// What the retention of `documents` means for deletions.
-fn deletions(config: &Config) -> String {
-    let days = LogName::ALL.iter().find_map(|log| match log.retention() {
-        Retention::Days(days) => Some(days),
-        _ => None,
-    });
-    match (config.log.kind, &config.log.documents) {
-        (LogKind::Kafka, Some(topic)) => format!(
-            "the topic {topic} is your own: if it is compacted, a deletion can be missed by a `run` that was away for longer \
-             than its delete.retention.ms; if its records expire, their documents stay until they are deleted"
-        ),
-        _ => format!("kept for {} days; a `run` that was away for longer reads documents again", days.unwrap_or(30)),
+/// What the retention of `documents` means for deletions (protocol.md, "Reconciliation").
+fn meaning(retention: &DocumentsRetention) -> String {
+    let (limit, expiry) = match retention.expiry {
+        Some(Expiry::After(time)) => (format!("after {}", in_words(time)), Some(time)),
+        Some(Expiry::Beyond(bytes)) => (format!("when a partition has more than {bytes} bytes"), None),
+        None => return kept_for(retention.absence_means_deleted_after()),
+    };
+    let kept = match [retention.tombstones_for, expiry].into_iter().flatten().min() {
+        Some(time) => format!("within {}", in_words(time)),
+        None => "before it expires".to_owned(),
+    };
+    format!(
+        "documents expire {limit}: absence means nothing, so nothing is withdrawn by it, and a deletion that is not read {kept} \
+         can be missed"
+    )
+}
+
+fn kept_for(time: Option<Duration>) -> String {
+    match time {
+        None => "deletions are kept for ever".to_owned(),
+        Some(time) => {
+            format!("deletions are kept for {}: a run that is away for longer reconciles at its next start", in_words(time))
+        }
+    }
+}
+
+/// A time for a person: whole days, or else as short as it goes.
+fn in_words(time: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match time.as_secs() {
+        DAY => "1 day".to_owned(),
+        seconds if seconds > 0 && seconds % DAY == 0 => format!("{} days", seconds / DAY),
+        _ => humantime::format_duration(time).to_string(),
     }
 }
 
@@ -95,4 +127,27 @@ fn endpoint(config: &Config, task: Task) -> anyhow::Result<String> {
         models if models.contains(&settings.model) => "which has it".to_owned(),
         models => format!("which lists other names only ({}); many local servers take any name", models.join(", ")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_retention_of_documents_is_said_in_plain_words() {
+        let (day, minute) = (Duration::from_secs(24 * 60 * 60), Duration::from_secs(60));
+        let said = |compacted, tombstones_for, expiry| meaning(&DocumentsRetention { compacted, tombstones_for, expiry });
+        assert_eq!(
+            said(true, Some(30 * day), None),
+            "deletions are kept for 30 days: a run that is away for longer reconciles at its next start"
+        );
+        assert_eq!(said(false, None, None), "deletions are kept for ever");
+        let expire = |text: &str| text.starts_with("documents expire after 7 days: absence means nothing");
+        let both = said(true, Some(90 * minute), Some(Expiry::After(7 * day)));
+        assert!(expire(&both) && both.contains("not read within 1h 30m"), "{both}");
+        let expiring = said(false, None, Some(Expiry::After(7 * day)));
+        assert!(expire(&expiring) && expiring.contains("not read within 7 days"), "{expiring}");
+        let by_size = said(false, None, Some(Expiry::Beyond(1000)));
+        assert!(by_size.contains("more than 1000 bytes") && by_size.contains("before it expires"), "{by_size}");
+    }
 }

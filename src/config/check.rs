@@ -272,6 +272,7 @@ impl Checker<'_, '_> {
             max_concepts: self.between("graph.max_concepts", raw.max_concepts, 1, 100_000),
             min_key_concepts: self.between("graph.min_key_concepts", raw.min_key_concepts, 1, 5),
             max_waiting: self.at_least("graph.max_waiting", raw.max_waiting, 1),
+            updates: raw.updates,
         }
     }
 

@@ -139,6 +139,7 @@ pub(super) struct RawGraph {
     pub max_concepts: usize,
     pub min_key_concepts: usize,
     pub max_waiting: u64,
+    pub updates: bool,
 }
 
 #[derive(Deserialize)]

@@ -315,6 +315,8 @@ pub struct GraphConfig {
     pub min_key_concepts: usize,
     /// Draws are made only while fewer combinations wait for `generate`.
     pub max_waiting: u64,
+    /// Whether the counts of nodes and edges are kept in `graph-updates`.
+    pub updates: bool,
 }
 
 /// `[run]`

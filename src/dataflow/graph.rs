@@ -13,15 +13,14 @@ mod coordinator;
 mod letters;
 mod levels;
 mod loader;
+mod updates;
 mod watch;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use synthllm_log::{LogName, Writer};
 use synthllm_operators::ask::{Mailbox, ask};
 use synthllm_operators::graph::{Frequency, Outcome as Drawn, load};
@@ -35,10 +34,11 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use self::batch::{Batch, Staged};
-use self::coordinator::{Coordinator, Report, owner_of};
+use self::coordinator::{Coordinator, owner_of};
 use self::letters::{Letter, Mail, Post, start_kind};
 use self::levels::{Ask, Granted, Incoming, Issued, Levels, Shared};
 use self::loader::{Loader, entry};
+use self::updates::Updates;
 use self::watch::Watch;
 use super::clock::{Barrier, Clock};
 use super::flow::{self, Flow, Inbox, collect};
@@ -63,10 +63,12 @@ pub struct Graph {
     loader: Option<Loader>,
     coordinator: Option<Coordinator>,
     watch: Watch,
+    updates: Option<Updates>,
     staged: Staged,
     clock: Clock,
     done: Barrier,
     number: u64,
+    peers: u64,
     settled: bool,
     /// Whether records are read for their outputs.
     reading: bool,
@@ -78,8 +80,6 @@ pub struct Graph {
     shards: u32,
 }
 
-/// Entries are loaded in batches of at most so many.
-const LOAD_AT_ONCE: usize = 5_000;
 
 impl Graph {
     /// Starts the role, whose shards are fenced: reads where it stands, builds the dataflow, and begins to load the index.
@@ -88,6 +88,7 @@ impl Graph {
         let (shards, standing) = shard::open(context, Role::Graph, writers, None)?;
         let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
         let watch = Watch::start(context, &standing)?;
+        let updates = Updates::start(worker, context)?;
         let mut post = Post::new(worker);
         let kind = start_kind(worker, context, &mut post)?;
 
@@ -116,7 +117,8 @@ impl Graph {
             let issued = ask(records, no_notes, "Levels", by_shard, |()| 0, levels, &wishes);
             flow::sink(issued, &inbox, &probe);
 
-            let loading = load(scope.input_from(&mut entries), &index, settings, false);
+            let loading = load(scope.input_from(&mut entries), &index, settings, updates.is_some());
+            updates.iter().for_each(|updates| updates.build(loading.mentions.clone()));
             collect(loading.frequencies.clone(), |_| 0, &frequencies).probe_with(&draws);
             let outcomes = loading.draw(scope.input_from(&mut starts));
             collect(outcomes, |_| 0, &drawn).probe_with(&draws);
@@ -142,10 +144,12 @@ impl Graph {
             loader: None,
             coordinator,
             watch,
+            updates,
             staged: Staged::default(),
             clock: Clock::default(),
             done: Barrier::new(worker),
             number: worker.index() as u64,
+            peers: worker.peers() as u64,
             settled,
             reading: false,
             told_drained: false,
@@ -176,10 +180,12 @@ impl Graph {
         }
         self.post_wishes();
         self.coordinate(context, now)?;
+        self.updates.iter_mut().for_each(Updates::settle);
         self.commit()?;
         self.find_the_end(context);
         context.status.in_flight(Role::Graph, self.flow.in_flight());
-        let quiet = self.loader.is_none() && self.flow.quiet() && self.staged.is_empty();
+        let counted = self.updates.as_ref().is_none_or(Updates::is_quiet);
+        let quiet = self.loader.is_none() && self.flow.quiet() && self.staged.is_empty() && counted;
         Ok(Phase::of(moved, quiet))
     }
 
@@ -205,6 +211,13 @@ impl Graph {
         self.letters.send(Mail { to, letter });
     }
 
+    /// Tells all workers, where counts are kept.
+    fn tell_counters(&mut self, letter: Letter) {
+        if self.updates.is_some() {
+            (0..self.peers).for_each(|to| self.send(to, letter.clone()));
+        }
+    }
+
     fn read_letters(&mut self, context: &Context) -> Result<usize> {
         let received: Vec<_> = self.received.borrow_mut().drain(..).collect();
         let count = received.len();
@@ -228,6 +241,12 @@ impl Graph {
                 Letter::AtCut(report) => self.tell(|coordinator| coordinator.report(report)),
                 Letter::Committed { count } => self.tell(|coordinator| coordinator.confirm(count)),
                 Letter::Drained => self.tell(Coordinator::worker_drained),
+                Letter::Loaded { from, epoch } => {
+                    self.updates.iter_mut().for_each(|updates| updates.worker_loaded(from, epoch));
+                }
+                Letter::Applied { from, epoch } => {
+                    self.updates.iter_mut().for_each(|updates| updates.worker_applied(from, epoch));
+                }
             }
         }
         Ok(count)
@@ -237,78 +256,6 @@ impl Graph {
         if let Some(coordinator) = &mut self.coordinator {
             news(coordinator);
         }
-    }
-
-    /// Begins to load the index up to a cut, or to where `extractions` ends now.
-    fn load_to(&mut self, context: &Context, cut: Option<Vec<u64>>) -> Result<()> {
-        let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
-        let cut = match cut {
-            Some(cut) => mine.iter().map(|&shard| (shard, cut[shard as usize])).collect(),
-            None => context.ends_now(LogName::Extractions, &mine)?,
-        };
-        let loaded = self.shared.borrow().loaded.clone();
-        let mut from = Vec::new();
-        for &shard in &mine {
-            let start = context.log.start(LogName::Extractions, shard)?;
-            from.push((shard, loaded.get(&shard).copied().unwrap_or(0).max(start)));
-        }
-        let reader = if from.is_empty() { None } else { Some(context.log.reader(LogName::Extractions, &from)?) };
-        self.reading = false;
-        self.told_drained = false;
-        self.loader = Some(Loader { reader, positions: from.into_iter().collect(), cut, last: HashMap::new(), sent: None });
-        Ok(())
-    }
-
-    /// Loads on. Once the index stands at the cut, worker 0 is told, or, in continuous mode, reading begins.
-    fn load(&mut self, context: &Context, now: u64) -> Result<usize> {
-        let Some(loader) = &mut self.loader else { return Ok(0) };
-        if let Some(sent) = loader.sent {
-            if self.draws.less_equal(&sent) {
-                return Ok(0);
-            }
-            self.stand_at_cut(context);
-            return Ok(1);
-        }
-        let limited = if self.settled { levels::limited_levels(context) } else { Vec::new() };
-        let batch = match &mut loader.reader {
-            Some(reader) => reader.poll(LOAD_AT_ONCE, Duration::ZERO).context("can't load extractions")?,
-            None => synthllm_log::Batch::default(),
-        };
-        loader.positions.extend(batch.positions.iter().copied());
-        let read = batch.records.len();
-        for record in batch.records {
-            if record.offset >= loader.cut[&record.partition] {
-                continue;
-            }
-            let entry = entry(&record, self.max_concepts)?;
-            if !limited.is_empty() {
-                let position = self.flow.shards.get(&record.partition).map_or(0, |shard| shard.progress.position);
-                loader.note(&entry, &limited, self.seed, position);
-            }
-            self.entries.send(entry);
-        }
-        if loader.positions.iter().all(|(shard, position)| *position >= loader.cut[shard]) {
-            loader.sent = Some(now);
-            crate::fault::point("state loaded");
-        }
-        Ok(read + 1)
-    }
-
-    fn stand_at_cut(&mut self, context: &Context) {
-        let Some(loader) = self.loader.take() else { return };
-        self.shared.borrow_mut().loaded.clone_from(&loader.cut);
-        if context.drain {
-            self.flow.end_at(loader.cut.clone());
-        }
-        if !self.settled {
-            self.reading = true;
-            return;
-        }
-        self.flow.hold_at(loader.cut.clone());
-        let smallest = loader.smallest(context, &self.watch);
-        let digest = self.index.borrow().digest();
-        let cut = loader.cut.into_iter().collect();
-        self.send(0, Letter::AtCut(Report { digest, cut, smallest }));
     }
 
     /// Reads records for their outputs; in continuous mode also into the index.
@@ -346,14 +293,16 @@ impl Graph {
     }
 
     fn commit(&mut self) -> Result<()> {
-        let Graph { flow, staged, seed, .. } = self;
-        let owed = staged.owed();
+        let Graph { flow, staged, updates, seed, .. } = self;
+        let mut owed = staged.owed();
+        owed.extend(updates.iter().flat_map(Updates::shards));
         flow.commit(
             |shard| owed.contains(&shard),
             |number, _, outputs| {
                 let mut batch = Batch::new(number, *seed);
                 outputs.into_iter().for_each(|(_, issued)| batch.add(issued));
                 staged.take(number, &mut batch)?;
+                updates.iter_mut().for_each(|updates| batch.publish(updates.take(number)));
                 Ok(batch.prepared())
             },
         )?;
@@ -389,9 +338,12 @@ impl Graph {
         if !self.told_drained && self.flow.drained() && all_applied {
             self.told_drained = true;
             self.send(0, Letter::Drained);
+            let epoch = self.last_entry;
+            self.tell_counters(Letter::Applied { from: self.number, epoch });
         }
+        let counted = self.updates.as_ref().is_none_or(Updates::is_done) && self.flow.quiet();
         let finished = self.coordinator.as_ref().is_none_or(Coordinator::is_done);
-        if self.told_drained && finished && self.staged.is_empty() {
+        if self.told_drained && finished && counted && self.staged.is_empty() {
             self.done.arrive();
         }
     }

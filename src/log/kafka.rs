@@ -27,7 +27,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
-use crate::{Append, Appender, Fetched, Log, LogName, Pointer, Reader, Result, Retention, RunClaim, Writer, partition};
+use crate::{
+    Append, Appender, DocumentsRetention, Fetched, Log, LogName, Pointer, Reader, Result, Retention, RunClaim, Writer,
+    partition,
+};
 use client::{ANSWER, Quiet, REACH, wait_for};
 
 /// How to reach the broker, and what the topics are called there.
@@ -39,7 +42,7 @@ pub struct KafkaSettings {
     pub prefix: String,
     /// An existing topic of the user to read documents from, in place of our own.
     pub documents: Option<String>,
-    /// N of a `documents` that we create, and of `journal-extract`.
+    /// N of a `documents` that we create, and of its `journal-extract`; that of a topic of the user has as many as the topic.
     pub documents_partitions: u32,
     /// P: partitions of all other topics.
     pub partitions: u32,
@@ -144,6 +147,19 @@ impl KafkaLog {
         }
     }
 
+    /// N of a topic of the user, as it was when it was first looked at.
+    fn partitions_of_foreign(&self, topic: &str) -> Result<u32> {
+        if let Some(count) = self.documents_partitions.get() {
+            return Ok(*count);
+        }
+        let metadata = self.metadata()?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let Some(count) = found.map(|found| found.partitions().len() as u32).filter(|count| *count > 0) else {
+            return Err(self.settings.refused("use", format!("topic {topic} does not exist")));
+        };
+        Ok(*self.documents_partitions.get_or_init(|| count))
+    }
+
     fn partitions_of(&self, records: &[Append]) -> Result<Vec<u32>> {
         records.iter().map(|record| partition::of_record(record, self.partitions(record.log)?)).collect()
     }
@@ -204,22 +220,15 @@ impl Log for KafkaLog {
     }
 
     fn partitions(&self, log: LogName) -> Result<u32> {
-        match log {
-            LogName::Documents if self.settings.documents.is_some() => {
-                if let Some(count) = self.documents_partitions.get() {
-                    return Ok(*count);
-                }
-                let topic = self.settings.topic(log);
-                let metadata = self.metadata()?;
-                let found = metadata.topics().iter().find(|found| found.name() == topic);
-                let Some(count) = found.map(|found| found.partitions().len() as u32).filter(|count| *count > 0) else {
-                    return Err(self.settings.refused("use", format!("topic {topic} does not exist")));
-                };
-                Ok(*self.documents_partitions.get_or_init(|| count))
-            }
-            LogName::Documents | LogName::JournalExtract => Ok(self.settings.documents_partitions),
+        match (log, &self.settings.documents) {
+            (LogName::Documents | LogName::JournalExtract, Some(topic)) => self.partitions_of_foreign(topic),
+            (LogName::Documents | LogName::JournalExtract, None) => Ok(self.settings.documents_partitions),
             _ => Ok(self.settings.partitions),
         }
+    }
+
+    fn retention_of_documents(&self) -> Result<DocumentsRetention> {
+        topics::retention_of_documents(self)
     }
 
     fn writer(&self, owner: &str) -> Result<Box<dyn Writer>> {

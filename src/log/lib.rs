@@ -99,6 +99,35 @@ pub enum Retention {
     Days(u32),
 }
 
+/// What becomes of old records of `documents` as it is, which may be a topic of the user. It decides what a deletion means that
+/// was not read in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DocumentsRetention {
+    /// Whether a record may go once a later one of its key has come.
+    pub compacted: bool,
+    /// How long a tombstone stays at least, once it is written; `None`: for ever.
+    pub tombstones_for: Option<Duration>,
+    /// Whether records go that no later one has superseded.
+    pub expiry: Option<Expiry>,
+}
+
+/// When records of a log go whatever their key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expiry {
+    /// After so long.
+    After(Duration),
+    /// When their partition has more bytes than this.
+    Beyond(u64),
+}
+
+impl DocumentsRetention {
+    /// How long one may be away before a deletion can have gone without a trace but this: the document is not there any more.
+    /// `None` where tombstones stay, and where documents expire: there, absence means nothing.
+    pub fn absence_means_deleted_after(&self) -> Option<Duration> {
+        self.tombstones_for.filter(|_| self.expiry.is_none())
+    }
+}
+
 /// A committed record as a reader sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -239,6 +268,9 @@ pub trait Log: Send + Sync {
 
     /// How many partitions the log has: N for `documents` and `journal-extract`, else P.
     fn partitions(&self, log: LogName) -> Result<u32>;
+
+    /// What becomes of old records of `documents`, as the broker (or the file) says now.
+    fn retention_of_documents(&self) -> Result<DocumentsRetention>;
 
     /// Becomes the one writer of `owner`: fences the former one and aborts its open transaction.
     fn writer(&self, owner: &str) -> Result<Box<dyn Writer>>;

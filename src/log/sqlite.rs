@@ -25,7 +25,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::{Append, Appender, Fetched, Log, LogError, LogName, Reader, Result, Retention, RunClaim, Writer, partition};
+use crate::{
+    Append, Appender, DocumentsRetention, Fetched, Log, LogError, LogName, Reader, Result, Retention, RunClaim, Writer,
+    partition,
+};
 use error::Errors;
 use records::Lags;
 use turns::{Ticket, Turns};
@@ -180,6 +183,10 @@ impl Log for SqliteLog {
 
     fn partitions(&self, log: LogName) -> Result<u32> {
         Ok(self.count(log))
+    }
+
+    fn retention_of_documents(&self) -> Result<DocumentsRetention> {
+        Ok(DocumentsRetention { compacted: true, tombstones_for: Some(self.lags.tombstone), expiry: None })
     }
 
     fn writer(&self, owner: &str) -> Result<Box<dyn Writer>> {

@@ -9,6 +9,7 @@ mod cluster;
 mod compaction;
 mod continuous;
 mod drain;
+mod graph_updates;
 mod kcat;
 mod kills;
 mod project;

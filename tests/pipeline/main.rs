@@ -3,6 +3,7 @@
 mod bad_input;
 mod changes;
 mod faults;
+mod graph_updates;
 mod running;
 mod samples;
 mod settled;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use synthllm_operators::id::Kind;
-use synthllm_operators::normal::concept_name;
 use synthllm_operators::record::Extraction;
 use synthllm_testkit::corpus::{corpus, document};
+use synthllm_testkit::counts::{Node, nodes};
 use synthllm_testkit::project::{API_KEY, stderr, wait_until};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
@@ -30,6 +30,19 @@ fn samples_appear_while_documents_arrive_and_a_drain_completes_what_a_signal_has
     let samples = sound_samples(&project);
     assert_eq!(project.logs().extractions().len(), 10);
     assert!((1..=3).all(|level| !crate::of_level(&samples, level).is_empty()));
+}
+
+#[test]
+fn a_run_on_several_workers_begins_whichever_of_them_is_ready_first() {
+    for workers in ["2", "3", "2", "3"] {
+        let server = server();
+        let project = project(&server);
+        let mut run = project.start(&["run", "--workers", workers]);
+        project.ingest(&corpus(4));
+        wait_until("samples", || !project.logs().samples().is_empty());
+        run.signal("TERM");
+        assert_eq!(run.wait(), Some(0), "{}", project.errors());
+    }
 }
 
 #[test]
@@ -71,8 +84,6 @@ fn graph_stats_equal_a_plain_recount() {
     assert_eq!(stats, recount(project.logs().extractions().values()));
 }
 
-type Node = (Kind, String);
-
 /// The counts by their definition.
 fn recount<'a>(documents: impl Iterator<Item = &'a Extraction>) -> serde_json::Value {
     let documents: Vec<BTreeSet<Node>> = documents.map(nodes).collect();
@@ -100,13 +111,6 @@ fn recount<'a>(documents: impl Iterator<Item = &'a Extraction>) -> serde_json::V
         "topic_concept_edges": edges([Kind::Topic, Kind::KeyConcept]),
         "concept_concept_edges": edges([Kind::KeyConcept, Kind::KeyConcept]),
     })
-}
-
-fn nodes(document: &Extraction) -> BTreeSet<Node> {
-    let topics = document.topics.iter().map(|topic| (Kind::Topic, concept_name(&topic.name)));
-    let nested = document.topics.iter().flat_map(|topic| &topic.key_concepts);
-    let key_concepts = nested.chain(&document.key_concepts).map(|name| (Kind::KeyConcept, concept_name(name)));
-    topics.chain(key_concepts).collect()
 }
 
 #[test]

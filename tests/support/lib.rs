@@ -2,6 +2,7 @@
 //! projects of a user with their logs, and a judge of the commit protocol.
 
 pub mod corpus;
+pub mod counts;
 pub mod judge;
 pub mod kafka;
 pub mod model;

@@ -73,6 +73,12 @@ impl Batch {
         issued.combinations.iter().for_each(|combination| self.issue(combination));
     }
 
+    /// Counts of nodes and edges, for `graph-updates`.
+    pub(super) fn publish(&mut self, updates: Vec<Append>) {
+        self.count(Counter::GraphUpdates, updates.len() as u64);
+        self.records.extend(updates);
+    }
+
     fn issue(&mut self, combination: &Combination) {
         self.count(Counter::combinations(combination.level), 1);
         self.records.push(Append {

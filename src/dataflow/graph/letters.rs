@@ -49,6 +49,10 @@ pub(super) enum Letter {
     Committed { count: u64 },
     /// To worker 0: everything that I read is committed.
     Drained,
+    /// To all, where counts are kept: my entries are in the index, the last of them at this epoch.
+    Loaded { from: u64, epoch: u64 },
+    /// To all, where counts are kept: I read nothing more, and what I read came at epochs up to this one.
+    Applied { from: u64, epoch: u64 },
 }
 
 /// The letters' dataflow.

@@ -1,17 +1,24 @@
 //! Reads entries into the index, ahead of the records that are read for their outputs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_log::{Reader, Record};
+use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
 use synthllm_operators::record::{Extraction, Pointer};
 use synthllm_operators::upsert::Entry;
 
 use super::super::Context;
+use super::Graph;
+use super::coordinator::Report;
+use super::letters::Letter;
 use super::levels;
 use super::watch::Watch;
+
+/// Entries are loaded in batches of at most so many.
+const LOAD_AT_ONCE: usize = 5_000;
 
 /// Reading entries into the index, ahead of the records that are read for their outputs.
 pub(super) struct Loader {
@@ -46,6 +53,81 @@ impl Loader {
             (level, ids)
         };
         levels::limited_levels(context).into_iter().map(of_level).collect()
+    }
+}
+
+impl Graph {
+    /// Begins to load the index up to a cut, or to where `extractions` ends now.
+    pub(super) fn load_to(&mut self, context: &Context, cut: Option<Vec<u64>>) -> Result<()> {
+        let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
+        let cut = match cut {
+            Some(cut) => mine.iter().map(|&shard| (shard, cut[shard as usize])).collect(),
+            None => context.ends_now(LogName::Extractions, &mine)?,
+        };
+        let loaded = self.shared.borrow().loaded.clone();
+        let mut from = Vec::new();
+        for &shard in &mine {
+            let start = context.log.start(LogName::Extractions, shard)?;
+            from.push((shard, loaded.get(&shard).copied().unwrap_or(0).max(start)));
+        }
+        let reader = if from.is_empty() { None } else { Some(context.log.reader(LogName::Extractions, &from)?) };
+        self.reading = false;
+        self.told_drained = false;
+        self.loader = Some(Loader { reader, positions: from.into_iter().collect(), cut, last: HashMap::new(), sent: None });
+        Ok(())
+    }
+
+    /// Loads on. Once the index stands at the cut, worker 0 is told, or, in continuous mode, reading begins.
+    pub(super) fn load(&mut self, context: &Context, now: u64) -> Result<usize> {
+        let Some(loader) = &mut self.loader else { return Ok(0) };
+        if let Some(sent) = loader.sent {
+            if self.draws.less_equal(&sent) {
+                return Ok(0);
+            }
+            self.tell_counters(Letter::Loaded { from: self.number, epoch: sent });
+            self.stand_at_cut(context);
+            return Ok(1);
+        }
+        let limited = if self.settled { levels::limited_levels(context) } else { Vec::new() };
+        let batch = match &mut loader.reader {
+            Some(reader) => reader.poll(LOAD_AT_ONCE, Duration::ZERO).context("can't load extractions")?,
+            None => synthllm_log::Batch::default(),
+        };
+        loader.positions.extend(batch.positions.iter().copied());
+        let read = batch.records.len();
+        for record in batch.records {
+            if record.offset >= loader.cut[&record.partition] {
+                continue;
+            }
+            let entry = entry(&record, self.max_concepts)?;
+            if !limited.is_empty() {
+                let position = self.flow.shards.get(&record.partition).map_or(0, |shard| shard.progress.position);
+                loader.note(&entry, &limited, self.seed, position);
+            }
+            self.entries.send(entry);
+        }
+        if loader.positions.iter().all(|(shard, position)| *position >= loader.cut[shard]) {
+            loader.sent = Some(now);
+            crate::fault::point("state loaded");
+        }
+        Ok(read + 1)
+    }
+
+    fn stand_at_cut(&mut self, context: &Context) {
+        let Some(loader) = self.loader.take() else { return };
+        self.shared.borrow_mut().loaded.clone_from(&loader.cut);
+        if context.drain {
+            self.flow.end_at(loader.cut.clone());
+        }
+        if !self.settled {
+            self.reading = true;
+            return;
+        }
+        self.flow.hold_at(loader.cut.clone());
+        let smallest = loader.smallest(context, &self.watch);
+        let digest = self.index.borrow().digest();
+        let cut = loader.cut.into_iter().collect();
+        self.send(0, Letter::AtCut(Report { digest, cut, smallest }));
     }
 }
 

@@ -8,7 +8,7 @@ use rdkafka::metadata::Metadata;
 
 use super::client::{ANSWER, MAX_RECORD_BYTES, wait_for};
 use super::{KafkaLog, KafkaSettings};
-use crate::{LogError, LogName, Result, Retention};
+use crate::{DocumentsRetention, Expiry, Log, LogError, LogName, Result, Retention};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -24,13 +24,6 @@ impl KafkaSettings {
     /// Whether the topic is the user's own, which we neither create nor judge.
     fn is_foreign(&self, log: LogName) -> bool {
         log == LogName::Documents && self.documents.is_some()
-    }
-
-    fn partitions_needed(&self, log: LogName) -> u32 {
-        match log {
-            LogName::Documents | LogName::JournalExtract => self.documents_partitions,
-            _ => self.partitions,
-        }
     }
 
     fn topic_settings(&self, log: LogName) -> Vec<(String, String)> {
@@ -75,7 +68,7 @@ fn create_topic(log: &KafkaLog, name: LogName) -> Result<()> {
     let topic = log.settings.topic(name);
     let settings = log.settings.topic_settings(name);
     let replication = log.settings.replication.map_or(-1, |replication| replication as i32);
-    let partitions = log.settings.partitions_needed(name) as i32;
+    let partitions = log.partitions(name)? as i32;
     let mut request = NewTopic::new(&topic, partitions, TopicReplication::Fixed(replication));
     for (setting, value) in &settings {
         request = request.set(setting, value);
@@ -129,33 +122,76 @@ pub(super) fn verify(log: &KafkaLog) -> Result<()> {
         return Err(LogError::Missing { missing: format!("{} {verb}", missing.join(", ")) });
     }
     let ours: Vec<LogName> = LogName::ALL.into_iter().filter(|name| !log.settings.is_foreign(*name)).collect();
-    let mut problems = partition_problems(log, &metadata, &ours);
+    let mut problems = partition_problems(log, &metadata, &ours)?;
     problems.extend(setting_problems(log, &ours)?);
     if problems.is_empty() { Ok(()) } else { Err(LogError::Unfit { problems }) }
 }
 
-fn partition_problems(log: &KafkaLog, metadata: &Metadata, names: &[LogName]) -> Vec<String> {
-    let problem = |name: &LogName| {
-        let (topic, needed) = (log.settings.topic(*name), log.settings.partitions_needed(*name));
-        let found = metadata.topics().iter().find(|found| found.name() == topic)?.partitions().len();
-        (found != needed as usize).then(|| format!("{topic} has {found} partitions, the configuration says {needed}"))
-    };
-    names.iter().filter_map(problem).collect()
+fn partition_problems(log: &KafkaLog, metadata: &Metadata, names: &[LogName]) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for &name in names {
+        let (topic, needed) = (log.settings.topic(name), log.partitions(name)?);
+        let found = metadata.topics().iter().find(|found| found.name() == topic).map(|found| found.partitions().len());
+        if let Some(found) = found.filter(|found| *found != needed as usize) {
+            problems.push(format!("{topic} has {found} partitions, {}", why(log, name, needed)));
+        }
+    }
+    Ok(problems)
+}
+
+/// Where the number of partitions that a log must have comes from.
+fn why(log: &KafkaLog, name: LogName, needed: u32) -> String {
+    match &log.settings.documents {
+        Some(documents) if name == LogName::JournalExtract => {
+            format!("as many as {documents} are needed, which has {needed}")
+        }
+        _ => format!("the configuration says {needed}"),
+    }
 }
 
 fn setting_problems(log: &KafkaLog, names: &[LogName]) -> Result<Vec<String>> {
     let topics: Vec<String> = names.iter().map(|name| log.settings.topic(*name)).collect();
-    let resources: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let options = AdminOptions::new().request_timeout(Some(ANSWER));
-    let described = wait_for(log.admin.describe_configs(&resources, &options));
     let mut problems = Vec::new();
-    for ((name, topic), result) in names.iter().zip(&topics).zip(described.map_err(log.settings.failed("describe"))?) {
-        let resource = result.map_err(|code| log.settings.refused("describe", format!("{topic}: {code}")))?;
+    for ((name, topic), resource) in names.iter().zip(&topics).zip(describe(log, &topics)?) {
         for (setting, needed) in log.settings.topic_settings(*name) {
             problems.extend(setting_problem(topic, &resource, &setting, &needed));
         }
     }
     Ok(problems)
+}
+
+/// The settings of topics, in their order.
+fn describe(log: &KafkaLog, topics: &[String]) -> Result<Vec<ConfigResource>> {
+    let resources: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(ANSWER));
+    let described = wait_for(log.admin.describe_configs(&resources, &options));
+    let described = topics.iter().zip(described.map_err(log.settings.failed("describe the topics of"))?);
+    described
+        .map(|(topic, result)| {
+            result.map_err(|code| log.settings.refused(&format!("describe {topic} of"), code.to_string()))
+        })
+        .collect()
+}
+
+/// What becomes of old records of `documents`, ours or the user's.
+pub(super) fn retention_of_documents(log: &KafkaLog) -> Result<DocumentsRetention> {
+    let topic = log.settings.topic(LogName::Documents);
+    let described = describe(log, std::slice::from_ref(&topic))?;
+    let said = |setting: &str| {
+        let value = described.first().and_then(|resource| resource.get(setting)?.value.as_deref());
+        value.ok_or_else(|| log.settings.refused(&format!("describe {topic} of"), format!("it does not say {setting}")))
+    };
+    // A negative number, or one that is none, is no limit.
+    let limit = |setting: &str| Ok(said(setting)?.parse::<u64>().ok());
+    let policy = said("cleanup.policy")?;
+    let (compacted, deletes) = (policy.contains("compact"), policy.contains("delete"));
+    let expiry = match (deletes, limit("retention.ms")?, limit("retention.bytes")?) {
+        (true, Some(milliseconds), _) => Some(Expiry::After(Duration::from_millis(milliseconds))),
+        (true, None, Some(bytes)) => Some(Expiry::Beyond(bytes)),
+        _ => None,
+    };
+    let tombstones_for = limit("delete.retention.ms")?.filter(|_| compacted).map(Duration::from_millis);
+    Ok(DocumentsRetention { compacted, tombstones_for, expiry })
 }
 
 /// A number that a topic may also have greater, or unlimited; anything else must be as needed.

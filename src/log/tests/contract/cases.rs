@@ -9,7 +9,7 @@ use crate::child::{Running, say};
 use synthllm_log::LogName::{
     Combinations, DeadLetters, Documents, Extractions, JournalExtract, JournalGenerate, Progress, Provenance, Samples, Texts,
 };
-use synthllm_log::{Append, Fetched, Log, LogError, LogName, Pointer, Record, partition, read_to_end};
+use synthllm_log::{Append, DocumentsRetention, Fetched, Log, LogError, LogName, Pointer, Record, partition, read_to_end};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -22,6 +22,13 @@ pub fn logs_are_created_once_and_verified(backend: &Backend) {
         assert_eq!(count, expected, "{name:?}");
         assert_eq!(backend.log.end(name, count - 1).unwrap(), 0, "{name:?}");
     }
+}
+
+pub fn documents_that_we_create_keep_deletions_for_thirty_days(backend: &Backend) {
+    let retention = backend.log.retention_of_documents().unwrap();
+    let month = Some(Duration::from_secs(30 * 24 * 60 * 60));
+    assert_eq!(retention, DocumentsRetention { compacted: true, tombstones_for: month, expiry: None });
+    assert_eq!(retention.absence_means_deleted_after(), month);
 }
 
 pub fn every_problem_of_logs_that_do_not_fit_is_named(backend: &Backend) {

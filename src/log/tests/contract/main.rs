@@ -27,6 +27,7 @@ macro_rules! contract {
 
 contract! {
     logs_are_created_once_and_verified,
+    documents_that_we_create_keep_deletions_for_thirty_days,
     every_problem_of_logs_that_do_not_fit_is_named,
     a_record_goes_to_the_partition_it_names_or_that_of_its_key,
     a_transaction_over_several_logs_is_all_or_nothing,
