@@ -303,6 +303,11 @@ pub fn stop_timed_out() {
     warn!("the last commits were not confirmed in time; what is not committed is done again at the next start");
 }
 
+/// A budget was reached, and the run ends. A warning, so that it is also said where little is.
+pub fn budget_reached(message: &str) {
+    warn!("{message}");
+}
+
 /// The lines of `ingest`, which counts what it reports itself.
 pub mod ingest {
     use tracing::warn;

@@ -15,7 +15,7 @@ use timely::communication::WorkerGuards;
 
 use crate::cluster::{self, ClusterError, Membership, Plan};
 use crate::config::{self, Config, LogKind};
-use crate::dataflow::{self, Context, status::Board};
+use crate::dataflow::{self, Context, purse::Purse, status::Board};
 use crate::events::{Counter, Counters, Outcome};
 use crate::hint::Usage;
 use crate::status_line::{Snapshot, StatusLine};
@@ -66,6 +66,9 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
     status.thread().unpark();
     let _shown = status.join();
     worked?;
+    if context.purse.has_ended(context.drain) {
+        context.purse.message().iter().for_each(|message| crate::events::budget_reached(message));
+    }
     match context.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(failure) => Err(failure),
         None => Ok(ExitCode::SUCCESS),
@@ -91,8 +94,10 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         drain: options.drain,
         generates: options.roles.contains(&Role::Generate),
         counters: Arc::new(Counters::default()),
+        purse: Arc::new(Purse::new(config.budget.limits(), options.process, options.processes)),
         status: Board::default(),
         stop,
+        told_to_stop: AtomicBool::new(false),
         stopped_at: OnceLock::new(),
         failure: Mutex::new(None),
         config: config.clone(),
@@ -196,7 +201,7 @@ fn snapshot(context: &Context) -> Snapshot {
     let waiting_for = match (context.status.is_missing(), context.status.now_loading()) {
         (Some(processes), _) => Some(processes),
         (None, Some((role, read, total))) => Some(format!("{} to read its state, {read} of {total} records", role.name())),
-        (None, None) => waits_for(&pool),
+        (None, None) => waits_for(&pool).or_else(|| context.purse.waits_for()),
     };
     Snapshot {
         documents: decided,

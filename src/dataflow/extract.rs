@@ -27,6 +27,7 @@ use self::batch::prepare;
 use self::revise::{Decision, Incoming, Note, Revise, Revision, decoded};
 use super::clock::{Barrier, Clock};
 use super::desk::Desk;
+use super::estimate::OfDocuments;
 use super::flow::{self, Flow, Inbox};
 use super::inquiry::{Call, Replied};
 use super::shard;
@@ -66,6 +67,8 @@ impl Extract {
 
         let mut flow = Flow::open(context, Role::Extract, LogName::Documents, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
+        let documents = OfDocuments::new(&context.config, &context.extract_prompts);
+        flow.reserve(context, move |record| documents.need(record));
         let mut role =
             Extract { flow, notes, desk: context.model_desk(mailbox), clock: Clock::default(), done: Barrier::new(worker) };
         let loaded = role.load(worker, context)?;

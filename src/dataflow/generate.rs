@@ -38,6 +38,7 @@ use self::withdrawals::Withdrawals;
 use super::clock::{Barrier, Clock};
 use super::dead_letter::Burial;
 use super::desk::Desk;
+use super::estimate::OfCombinations;
 use super::flow::{self, Flow, Inbox};
 use super::inquiry::{Call, Replied, Spent};
 use super::shard::{self, Made, Prepared, What};
@@ -148,6 +149,8 @@ impl Generate {
 
         let mut flow = Flow::open(context, Role::Generate, LogName::Combinations, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
+        let combinations = OfCombinations::new(&context.config, &context.generate_prompts);
+        flow.reserve(context, move |record| combinations.need(record));
         // Each combination in flight holds its texts: a few for each call that may be made at once.
         flow.narrow(LEAST_WINDOW.max(2 * context.settings(Task::Question).max_in_flight));
         let mut role = Generate {

@@ -3,15 +3,18 @@
 //! A worker turns round its roles: each reads what its window has room for, carries calls and replies, and commits what the
 //! frontier has passed. Nothing durable knows a worker: shard `s` lies on worker `s mod workers`.
 
+pub mod bill;
 pub mod clock;
 pub mod commit;
 pub mod dead_letter;
 pub mod desk;
+pub mod estimate;
 pub mod extract;
 pub mod flow;
 pub mod generate;
 pub mod graph;
 pub mod inquiry;
+pub mod purse;
 pub mod shard;
 pub mod status;
 
@@ -29,9 +32,10 @@ use timely::worker::Worker;
 
 use crate::config::Config;
 use crate::events::Counters;
-use clock::Barrier;
+use clock::{Barrier, StopCall};
 use desk::{Desk, Reply};
 use inquiry::{Call, Replied};
+use purse::Purse;
 use shard::Writers;
 
 /// How long a worker sleeps at most when it has nothing to do; replies and confirmations wake it.
@@ -63,10 +67,14 @@ pub struct Context {
     pub generates: bool,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// What may be spent.
+    pub purse: Arc<Purse>,
     /// What the status line shows.
     pub status: status::Board,
     /// Set by a signal: no new permits, commit, and end.
     pub stop: Arc<AtomicBool>,
+    /// Set when another worker stops, or when a budget is reached: the same, but a signal is still the first one.
+    pub told_to_stop: AtomicBool,
     /// When it was first seen.
     pub stopped_at: OnceLock<Instant>,
     /// Why the run has failed.
@@ -98,7 +106,7 @@ impl Phase {
 impl Context {
     /// Whether no new work may begin.
     pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.told_to_stop.load(Ordering::Relaxed)
     }
 
     /// How long the run has been stopping.
@@ -245,9 +253,14 @@ impl Roles {
     /// Turns until `done`, or until a stop has been carried out on all workers.
     fn turn_until(&mut self, worker: &mut Worker, context: &Arc<Context>, done: impl Fn(&Self) -> bool) -> Result<()> {
         let mut stopped = Barrier::new(worker);
+        let mut stop = StopCall::new(worker);
         let mut quiet_turns = 0_u32;
         while !done(self) && !stopped.passed() {
             let phase = self.turn(context)?;
+            if stop.is_heard() || context.purse.has_ended(context.drain) {
+                context.told_to_stop.store(true, Ordering::Relaxed);
+            }
+            stop.spread(context.stopping());
             if phase > Phase::Quiet || quiet_turns < MANY_QUIET_TURNS {
                 worker.step_or_park(Some(if phase == Phase::Busy { Duration::ZERO } else { PARK }));
             } else {
