@@ -59,6 +59,8 @@ pub enum Command {
     Delete(DeleteArgs),
     /// Look at the concept graph
     Graph(GraphArgs),
+    /// Estimate calls, tokens and cost of a run before it is made
+    Plan(PlanArgs),
     /// Show how far every shard is, and what it cost
     Status(JsonArgs),
     /// Check the configuration, and with --connect what it points to
@@ -219,6 +221,26 @@ pub struct DrawArgs {
     /// How many combinations
     #[arg(value_name = "N")]
     pub count: u64,
+}
+
+/// `plan`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The range is wide until some documents have become samples: a small run first, with `sampling.limit`\n\
+                        or `budget.tokens`, teaches it how your models answer. No model is asked, nothing is changed."
+)]
+pub struct PlanArgs {
+    /// Files as for `ingest`, which are planned for beside the documents that wait in the log
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Read at most so many of the documents that wait in the log; they stand for the rest
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The switch of commands that print for people or for programs.

@@ -104,7 +104,8 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
     })
 }
 
-fn prompts(config: &Config, document_tokens: usize) -> Result<Arc<Prompts>> {
+/// The prompts, whose documents together have at most so many tokens.
+pub fn prompts(config: &Config, document_tokens: usize) -> Result<Arc<Prompts>> {
     let settings = PromptSettings {
         domain: config.domain.clone(),
         document_tokens,

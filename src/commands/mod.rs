@@ -19,6 +19,7 @@ mod delete;
 mod export;
 mod graph;
 pub mod ingest;
+mod plan;
 mod status;
 mod topics;
 
@@ -43,6 +44,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
             GraphCommand::Neighbors(args) => graph::neighbors(&config, args).map(success),
             GraphCommand::Draw(args) => graph::draw(&config, args).map(success),
         },
+        Command::Plan(args) => plan::execute(&config, args).map(success),
         Command::Status(args) => status::execute(&config, args).map(success),
         Command::Check(args) => check::execute(&config, args, &shown_file(cli)).map(success),
         Command::DeadLetters(args) => match &args.command {

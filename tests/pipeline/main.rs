@@ -4,6 +4,7 @@ mod bad_input;
 mod budget;
 mod changes;
 mod faults;
+mod plan;
 mod running;
 mod samples;
 mod settled;
