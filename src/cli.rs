@@ -57,6 +57,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Delete documents; `run` then withdraws the samples grounded on them
     Delete(DeleteArgs),
+    /// Pay again on purpose: extract documents anew, and replace the samples grounded on each alone
+    Redo(RedoArgs),
     /// Look at the concept graph
     Graph(GraphArgs),
     /// Estimate calls, tokens and cost of a run before it is made
@@ -172,6 +174,23 @@ pub struct ExportArgs {
 /// `delete`
 #[derive(Args, Debug)]
 pub struct DeleteArgs {
+    /// The ids of the documents
+    #[arg(value_name = "ID", required_unless_present = "from_file")]
+    pub ids: Vec<String>,
+
+    /// A file of ids, one a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub from_file: Option<PathBuf>,
+}
+
+/// `redo`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The next `run` asks the present models with the present prompts. Samples of levels 1 and 2 on these\n\
+                        documents are replaced, and count against `sampling.limit` again. Samples of level 3 stay, unless\n\
+                        `generate.withdraw` is \"deleted-or-changed\"."
+)]
+pub struct RedoArgs {
     /// The ids of the documents
     #[arg(value_name = "ID", required_unless_present = "from_file")]
     pub ids: Vec<String>,

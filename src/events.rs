@@ -323,6 +323,26 @@ pub mod ingest {
     }
 }
 
+/// The lines of `redo`.
+pub mod redo {
+    use tracing::warn;
+
+    /// A live document whose record is no longer in `documents`.
+    pub fn no_document(id: &str, redo: u32) {
+        warn!("the log has the document {id:?} no longer; ingest it again with the field \"redo\": {redo}");
+    }
+
+    /// A document whose deletion waits.
+    pub fn deleted(id: &str) {
+        warn!("the document {id:?} is deleted, as the next `run` will see");
+    }
+
+    /// An id of which nothing was extracted.
+    pub fn no_extraction(id: &str) {
+        warn!("nothing was extracted from a document {id:?}, so there is nothing to pay for again");
+    }
+}
+
 /// The lines of `delete`.
 pub mod delete {
     use tracing::warn;

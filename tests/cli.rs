@@ -101,6 +101,8 @@ fn extraction(topics: &[(&str, &[&str])]) -> Vec<u8> {
         text: None,
         version: place,
         since: place,
+        redo: 0,
+        redone: place,
         content_hash: 0,
         level: None,
         subject: None,
@@ -471,8 +473,8 @@ fn dead_letters_are_listed_for_people_and_for_programs() {
 fn the_words_of_the_command_line() {
     let place = Place::new();
     insta::with_settings!({ snapshot_path => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"), prepend_module_to_snapshot => false }, {
-        let commands: [&[&str]; 15] = [
-            &[], &["ingest"], &["run"], &["export"], &["delete"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
+        let commands: [&[&str]; 16] = [
+            &[], &["ingest"], &["run"], &["export"], &["delete"], &["redo"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
             &["graph", "draw"], &["plan"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
         ];
         for command in commands {

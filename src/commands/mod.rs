@@ -20,6 +20,7 @@ mod export;
 mod graph;
 pub mod ingest;
 mod plan;
+mod redo;
 mod status;
 mod topics;
 
@@ -39,6 +40,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => crate::run::run(&config, &args.options()?),
         Command::Export(args) => export::execute(&config, args).map(success),
         Command::Delete(args) => delete::execute(&config, args).map(success),
+        Command::Redo(args) => redo::execute(&config, args).map(success),
         Command::Graph(args) => match &args.command {
             GraphCommand::Stats(args) => graph::stats(&config, args).map(success),
             GraphCommand::Neighbors(args) => graph::neighbors(&config, args).map(success),

@@ -64,6 +64,8 @@ struct Candidate {
     origin: Origin,
     /// The number of the question among those of its combination.
     ordinal: u32,
+    /// Which time it is paid for on purpose.
+    redo: u32,
     sample_id: Id,
     question: Id,
     sample: Box<Sample>,
@@ -217,7 +219,7 @@ impl Generate {
 
     fn commit(&mut self, context: &Context) -> Result<()> {
         let Generate { flow, withdrawals, holdings, .. } = self;
-        withdrawals.settle(flow.frontier());
+        withdrawals.settle();
         let owed = withdrawals.owed_shards();
         flow.commit(
             |shard| owed.contains(&shard),
@@ -233,6 +235,8 @@ impl Generate {
                 for holding in batch.released.drain(..) {
                     holdings.send(holding);
                 }
+                // A question that a redone document asks again must find it free.
+                holdings.flush();
                 Ok(batch.prepared())
             },
         )
@@ -246,7 +250,7 @@ impl Generate {
             self.withdrawals.end_now(context)?;
             self.after_graph = false;
         }
-        if self.flow.drained() && self.withdrawals.drained(self.flow.frontier()) {
+        if self.flow.drained() && self.withdrawals.drained() {
             self.done.arrive();
         }
         Ok(())

@@ -5,6 +5,7 @@ mod budget;
 mod changes;
 mod faults;
 mod plan;
+mod redo;
 mod running;
 mod samples;
 mod settled;

@@ -146,7 +146,8 @@ impl Reader<'_> {
     fn class(&self, key: &[u8], value: Option<&[u8]>, texts: &mut Texts) -> Class {
         let Some(value) = value else { return Class::Deleted };
         let Ok(document) = decode(key, value, &self.config.document_limits()) else { return Class::Unusable };
-        if self.known.hashes.get(key) == Some(&content_hash(&document)) {
+        let live = self.known.documents.get(key);
+        if live.is_some_and(|(hash, redo)| *hash == content_hash(&document) && *redo >= document.redo) {
             return Class::Unchanged;
         }
         let source = self.config.extract.source;

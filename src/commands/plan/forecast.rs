@@ -155,7 +155,7 @@ impl Forecaster<'_> {
     /// Key concepts of a document.
     fn concepts(&self) -> Range {
         let mentions: f64 = [&self.known.nodes[1], &self.backlog.nodes[1]].iter().flat_map(|nodes| nodes.values()).sum();
-        let documents = self.known.hashes.len() as f64 + self.backlog.counts.own_concepts as f64;
+        let documents = self.known.documents.len() as f64 + self.backlog.counts.own_concepts as f64;
         let known = (documents > 0.0).then(|| Range::around(mentions / documents, LEARNT));
         match (known, self.backlog.counts.extract > 0 && self.known.habits.concepts.is_none()) {
             (Some(known), false) => known,

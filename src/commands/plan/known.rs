@@ -24,8 +24,8 @@ const TEXTS: usize = 200;
 /// What is there.
 #[derive(Default)]
 pub struct Known {
-    /// The content hash of each live document.
-    pub hashes: HashMap<Vec<u8>, u128>,
+    /// The content hash and the redo number of each live document.
+    pub documents: HashMap<Vec<u8>, (u128, u32)>,
     /// How many live documents have each node, by kind: topics, key concepts.
     pub nodes: [BTreeMap<String, f64>; 2],
     /// Live documents with a text that graph has not read, and those of them with two key concepts.
@@ -144,7 +144,7 @@ impl Known {
                 self.owed[1] += f64::from(u8::from(content.key_concepts.len() >= 2));
             }
             model.add(&extraction, &content);
-            self.hashes.insert(key.clone(), extraction.content_hash);
+            self.documents.insert(key.clone(), (extraction.content_hash, extraction.redo));
             for (nodes, names) in self.nodes.iter_mut().zip([content.topics, content.key_concepts]) {
                 names.into_iter().for_each(|name| *nodes.entry(name).or_default() += 1.0);
             }
