@@ -1,8 +1,9 @@
-//! What the calls of a record can need at most: its whole chain, repairs included (protocol.md, "Window, permits, stop, limits").
+//! What the calls of a record may need: its whole chain, each call once (protocol.md, "Window, permits, stop, limits").
 //!
 //! An answer has at most `max_tokens`. Of a prompt the tokenizer is not known: [`SAFETY`] times the estimate of
-//! [`approximate_tokens`] is taken for the most, which is a token for two ASCII characters, and two for any other. A model that
-//! makes more of a text can exceed a budget by that excess of the records under way; others never exceed it.
+//! [`approximate_tokens`] is taken for the most, which is a token for two ASCII characters, and two for any other. Repairs are not
+//! reserved: there are few, and most calls use a fraction of what is reserved for them. So the overshoot of a budget is at most
+//! what the repairs of the records under way use beyond what their other calls have left.
 
 use synthllm_llm::request::approximate_tokens;
 use synthllm_llm::{Price, Prompts, Request, Schema, Task, TaskSettings};
@@ -17,37 +18,27 @@ use crate::config::{Config, Source, TaskConfig};
 /// A prompt has at most so many times the tokens that are estimated.
 const SAFETY: u64 = 2;
 
-/// The complaint about an answer, in tokens.
-const COMPLAINT: u64 = 200;
-
-/// At most so many tokens of a wrong answer are sent back with the complaint (its characters are cut).
-const QUOTED: u64 = 4_000;
-
-/// The calls of one task for one record: the first, and its repairs.
+/// One call of a task.
 #[derive(Clone, Debug)]
-struct Chain {
+struct Call {
     /// The tokens of a request without its documents, concepts and questions, as estimated.
     frame: u64,
     longest_answer: u64,
-    repairs: u64,
     price: Price,
 }
 
-impl Chain {
+impl Call {
     fn new(task: &TaskConfig, empty: &Request) -> Self {
-        Chain {
+        Call {
             frame: approximate_tokens(&empty.body(&task.settings)) as u64,
             longest_answer: longest_answer(&task.settings),
-            repairs: u64::from(task.repairs),
             price: task.settings.price,
         }
     }
 
     /// With documents, concepts or a question of so many tokens, as estimated.
     fn at_most(&self, content: u64) -> Amount {
-        let prompt = SAFETY * (self.frame + content);
-        let again = prompt + self.longest_answer.min(QUOTED) + SAFETY * COMPLAINT;
-        amount(self.price, prompt + self.repairs * again, (1 + self.repairs) * self.longest_answer)
+        amount(self.price, SAFETY * (self.frame + content), self.longest_answer)
     }
 }
 
@@ -72,7 +63,7 @@ fn longest_answer(settings: &TaskSettings) -> u64 {
 /// What the documents of extract need.
 #[derive(Clone, Debug)]
 pub struct OfDocuments {
-    chain: Chain,
+    call: Call,
     asks: bool,
     longest_text: u64,
 }
@@ -82,7 +73,7 @@ impl OfDocuments {
     pub fn new(config: &Config, prompts: &Prompts) -> Self {
         let schema = Schema::new("extraction", answers::extraction_schema(&answers::Limits::default()));
         OfDocuments {
-            chain: Chain::new(config.llm.of(Task::Extract), &prompts.extract("", schema)),
+            call: Call::new(config.llm.of(Task::Extract), &prompts.extract("", schema)),
             asks: config.extract.source != Source::Document,
             longest_text: config.extract.max_prompt_tokens as u64,
         }
@@ -91,7 +82,7 @@ impl OfDocuments {
     /// A record of `documents`; nothing for a deletion. Whether it is unchanged or brings its own concepts is not known yet.
     pub fn need(&self, record: &Record) -> Amount {
         match &record.value {
-            Some(value) if self.asks => self.chain.at_most(tokens_of_bytes(value).min(self.longest_text)),
+            Some(value) if self.asks => self.call.at_most(tokens_of_bytes(value).min(self.longest_text)),
             _ => Amount::default(),
         }
     }
@@ -106,8 +97,8 @@ fn tokens_of_bytes(bytes: &[u8]) -> u64 {
 #[derive(Clone, Debug)]
 pub struct OfCombinations {
     /// Of levels 1, 2, 3.
-    questions: [Chain; 3],
-    answer: Chain,
+    questions: [Call; 3],
+    answer: Call,
     /// The most answers of a combination of levels 1, 2, 3.
     answers: [u64; 3],
     longest_texts: u64,
@@ -129,8 +120,8 @@ impl OfCombinations {
         ];
         let question = config.llm.of(Task::Question);
         OfCombinations {
-            questions: empty.map(|request| Chain::new(question, &request)),
-            answer: Chain::new(config.llm.of(Task::Answer), &prompts.answer("")),
+            questions: empty.map(|request| Call::new(question, &request)),
+            answer: Call::new(config.llm.of(Task::Answer), &prompts.answer("")),
             answers: config.generate.questions.map(|most| u64::from(most) * u64::from(config.generate.answers)),
             longest_texts: config.generate.max_prompt_tokens as u64,
             longest_question: limits[0].question_length.div_ceil(4) as u64,

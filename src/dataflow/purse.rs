@@ -131,7 +131,7 @@ impl Purse {
         let when =
             if kind.is_per_day() { format!("on {} (UTC)", day_name(state.ledger.day())) } else { "in this run".into() };
         let advice = if self.limit_of_this_process(kind) < state.reached.map_or(0, |reached| reached.need) {
-            format!("set {name} to more than that, or lower `max_tokens`, `repairs` or `generate.answers`")
+            format!("set {name} to more than that, or lower `max_tokens`, `max_prompt_tokens` or `generate.questions`")
         } else if kind.is_per_day() {
             format!("the rest is done by a `run` on another day, or with a larger {name}")
         } else {
