@@ -10,7 +10,7 @@ use synthllm_llm::{Task, TaskSettings};
 use synthllm_log::factory::LogSettings;
 use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
-use synthllm_operators::{budget, decode, provenance};
+use synthllm_operators::{answers, budget, decode, provenance};
 
 use super::secret::ApiKey;
 
@@ -72,6 +72,12 @@ impl Config {
             ("[budget]", fingerprint(&self.budget)),
         ];
         parts.map(|(name, digest)| (name.to_owned(), digest)).into()
+    }
+
+    /// How much of an extraction counts.
+    pub fn extraction_limits(&self) -> answers::Limits {
+        let ExtractConfig { max_topics: topics, max_key_concepts: key_concepts, .. } = self.extract;
+        answers::Limits { topics, key_concepts, ..answers::Limits::default() }
     }
 
     /// Where the logs are, in the words of the log's crate.

@@ -71,7 +71,7 @@ pub struct OfDocuments {
 impl OfDocuments {
     /// With these settings.
     pub fn new(config: &Config, prompts: &Prompts) -> Self {
-        let schema = Schema::new("extraction", answers::extraction_schema(&answers::Limits::default()));
+        let schema = Schema::new("extraction", answers::extraction_schema(&config.extraction_limits()));
         OfDocuments {
             call: Call::new(config.llm.of(Task::Extract), &prompts.extract("", schema)),
             asks: config.extract.source != Source::Document,

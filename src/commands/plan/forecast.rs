@@ -82,7 +82,7 @@ impl Forecaster<'_> {
 
     fn extract(&self) -> Row {
         let documents = self.backlog.counts.extract as f64;
-        let schema = answers::extraction_schema(&Limits::default());
+        let schema = answers::extraction_schema(&self.config.extraction_limits());
         let prompts = self.prompt(self.backlog.prompt_tokens, documents * approximate_tokens(&schema) as f64);
         let answer = self.known.habits.extraction.map_or(Range::new(30.0, 600.0), |mean| Range::around(mean, LEARNT));
         self.row(Task::Extract, Range::exactly(documents), prompts, answer)
@@ -160,8 +160,9 @@ impl Forecaster<'_> {
         match (known, self.backlog.counts.extract > 0 && self.known.habits.concepts.is_none()) {
             (Some(known), false) => known,
             (known, _) => {
-                let known = known.unwrap_or(Range::new(5.0, 100.0));
-                Range::new(known.low.min(5.0), known.high.max(100.0))
+                let assumed = self.assumed_concepts();
+                let known = known.unwrap_or(assumed);
+                Range::new(known.low.min(assumed.low), known.high.max(assumed.high))
             }
         }
     }
@@ -211,8 +212,14 @@ impl Forecaster<'_> {
 
     /// Topics, or key concepts, of a document that is to be extracted.
     fn mentions(&self, index: usize) -> Range {
-        let assumed = [Range::new(1.0, 5.0), Range::new(5.0, 100.0)][index];
+        let assumed = [Range::new(1.0, self.config.extract.max_topics as f64), self.assumed_concepts()][index];
         self.known.habits.concepts.map_or(assumed, |learnt| Range::around(learnt[index], LEARNT))
+    }
+
+    /// Key concepts of a document of which nothing is known.
+    fn assumed_concepts(&self) -> Range {
+        let extract = &self.config.extract;
+        Range::new(5.0, (extract.max_topics * extract.max_key_concepts) as f64)
     }
 
     fn share_of_new(&self) -> Range {
@@ -250,7 +257,10 @@ impl Forecaster<'_> {
         }
         assumed.push(match habits.extraction {
             Some(mean) => format!("an extraction has {mean:.0} tokens, as so far, give or take {percent:.0} %"),
-            None => "an extraction has 30 to 600 tokens and 1 to 5 topics, of which 10 to 100 % are new".to_owned(),
+            None => format!(
+                "an extraction has 30 to 600 tokens and 1 to {} topics, of which 10 to 100 % are new",
+                self.config.extract.max_topics
+            ),
         });
         let learnt = (1..=3).filter(|level: &usize| habits.questions[*level - 1].is_some());
         let learnt: Vec<String> = learnt.map(|level| level.to_string()).collect();

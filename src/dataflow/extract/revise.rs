@@ -132,11 +132,7 @@ impl Stage for Revise {
 impl Revise {
     pub(super) fn new(context: &Context) -> Self {
         let config = &context.config;
-        let limits = answers::Limits {
-            topics: config.extract.max_topics,
-            key_concepts: config.extract.max_key_concepts,
-            ..answers::Limits::default()
-        };
+        let limits = config.extraction_limits();
         Revise {
             memory: Memory::default(),
             queues: Queues::default(),
