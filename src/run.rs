@@ -97,7 +97,6 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         purse: Arc::new(Purse::new(config.budget.limits(), options.process, options.processes)),
         status: Board::default(),
         stop,
-        told_to_stop: AtomicBool::new(false),
         stopped_at: OnceLock::new(),
         failure: Mutex::new(None),
         config: config.clone(),

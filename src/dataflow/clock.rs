@@ -10,7 +10,6 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use super::Context;
-use super::flow::{Inbox, collect};
 
 /// Epochs are microseconds since 1970, never going back: one clock for all sources of a run, also across machines, where a
 /// skew only delays commits. An epoch is never durable (protocol.md, "Words").
@@ -54,39 +53,6 @@ pub fn today() -> u64 {
     static SET: OnceLock<Option<u64>> = OnceLock::new();
     let set = SET.get_or_init(|| std::env::var("SYNTHLLM_TODAY").ok()?.parse().ok());
     set.unwrap_or_else(|| unix_micros() / (24 * 60 * 60 * 1_000_000))
-}
-
-/// A stop that one worker has been told of, on its way to all workers of the run, in this process and in the others.
-pub struct StopCall {
-    input: InputHandleVec<u64, u64>,
-    heard: Inbox<u64>,
-    peers: u64,
-    called: bool,
-}
-
-impl StopCall {
-    /// Every worker must create it at the same place in the order of dataflows.
-    pub fn new(worker: &mut Worker) -> Self {
-        let (mut input, heard) = (InputHandleVec::new(), Inbox::default());
-        worker.dataflow(|scope| {
-            collect(scope.input_from(&mut input), |worker| *worker, &heard);
-        });
-        StopCall { input, heard, peers: worker.peers() as u64, called: false }
-    }
-
-    /// Tells all workers, once, if the run is stopping here.
-    pub fn spread(&mut self, stopping: bool) {
-        if stopping && !self.called {
-            self.called = true;
-            (0..self.peers).for_each(|worker| self.input.send(worker));
-            self.input.flush();
-        }
-    }
-
-    /// Whether some worker has told this one.
-    pub fn is_heard(&self) -> bool {
-        !self.heard.borrow().is_empty()
-    }
 }
 
 /// A point that is passed once every worker of the run has arrived, in this process and in the others.

@@ -32,7 +32,7 @@ use timely::worker::Worker;
 
 use crate::config::Config;
 use crate::events::Counters;
-use clock::{Barrier, StopCall};
+use clock::Barrier;
 use desk::{Desk, Reply};
 use inquiry::{Call, Replied};
 use purse::Purse;
@@ -71,10 +71,8 @@ pub struct Context {
     pub purse: Arc<Purse>,
     /// What the status line shows.
     pub status: status::Board,
-    /// Set by a signal: no new permits, commit, and end.
+    /// Set by a signal, or when a budget is reached: no new permits, commit, and end.
     pub stop: Arc<AtomicBool>,
-    /// Set when another worker stops, or when a budget is reached: the same, but a signal is still the first one.
-    pub told_to_stop: AtomicBool,
     /// When it was first seen.
     pub stopped_at: OnceLock<Instant>,
     /// Why the run has failed.
@@ -106,7 +104,7 @@ impl Phase {
 impl Context {
     /// Whether no new work may begin.
     pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.told_to_stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// How long the run has been stopping.
@@ -253,14 +251,12 @@ impl Roles {
     /// Turns until `done`, or until a stop has been carried out on all workers.
     fn turn_until(&mut self, worker: &mut Worker, context: &Arc<Context>, done: impl Fn(&Self) -> bool) -> Result<()> {
         let mut stopped = Barrier::new(worker);
-        let mut stop = StopCall::new(worker);
         let mut quiet_turns = 0_u32;
         while !done(self) && !stopped.passed() {
             let phase = self.turn(context)?;
-            if stop.is_heard() || context.purse.has_ended(context.drain) {
-                context.told_to_stop.store(true, Ordering::Relaxed);
+            if context.purse.has_ended(context.drain) {
+                context.stop.store(true, Ordering::Relaxed);
             }
-            stop.spread(context.stopping());
             if phase > Phase::Quiet || quiet_turns < MANY_QUIET_TURNS {
                 worker.step_or_park(Some(if phase == Phase::Busy { Duration::ZERO } else { PARK }));
             } else {
