@@ -57,8 +57,12 @@ pub enum Command {
     Export(ExportArgs),
     /// Delete documents; `run` then withdraws the samples grounded on them
     Delete(DeleteArgs),
+    /// Pay again on purpose: extract documents anew, and replace the samples grounded on each alone
+    Redo(RedoArgs),
     /// Look at the concept graph
     Graph(GraphArgs),
+    /// Estimate calls, tokens and cost of a run before it is made
+    Plan(PlanArgs),
     /// Show how far every shard is, and what it cost
     Status(JsonArgs),
     /// Check the configuration, and with --connect what it points to
@@ -179,6 +183,23 @@ pub struct DeleteArgs {
     pub from_file: Option<PathBuf>,
 }
 
+/// `redo`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The next `run` asks the present models with the present prompts. Samples of levels 1 and 2 on these\n\
+                        documents are replaced, and count against `sampling.limit` again. Samples of level 3 stay, unless\n\
+                        `generate.withdraw` is \"deleted-or-changed\"."
+)]
+pub struct RedoArgs {
+    /// The ids of the documents
+    #[arg(value_name = "ID", required_unless_present = "from_file")]
+    pub ids: Vec<String>,
+
+    /// A file of ids, one a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub from_file: Option<PathBuf>,
+}
+
 /// `graph`
 #[derive(Args, Debug)]
 pub struct GraphArgs {
@@ -219,6 +240,26 @@ pub struct DrawArgs {
     /// How many combinations
     #[arg(value_name = "N")]
     pub count: u64,
+}
+
+/// `plan`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The range is wide until some documents have become samples: a small run first, with `sampling.limit`\n\
+                        or `budget.tokens`, teaches it how your models answer. No model is asked, nothing is changed."
+)]
+pub struct PlanArgs {
+    /// Files as for `ingest`, which are planned for beside the documents that wait in the log
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Read at most so many of the documents that wait in the log; they stand for the rest
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The switch of commands that print for people or for programs.

@@ -312,6 +312,11 @@ pub fn stop_timed_out() {
     warn!("the last commits were not confirmed in time; what is not committed is done again at the next start");
 }
 
+/// A budget was reached, and the run ends. A warning, so that it is also said where little is.
+pub fn budget_reached(message: &str) {
+    warn!("{message}");
+}
+
 /// The lines of `ingest`, which counts what it reports itself.
 pub mod ingest {
     use tracing::warn;
@@ -324,6 +329,26 @@ pub mod ingest {
     /// Lines that are no documents either, beyond those reported.
     pub fn more_bad_lines(file: &str, count: u64) {
         warn!("{file}: {count} more lines are no documents");
+    }
+}
+
+/// The lines of `redo`.
+pub mod redo {
+    use tracing::warn;
+
+    /// A live document whose record is no longer in `documents`.
+    pub fn no_document(id: &str, redo: u32) {
+        warn!("the log has the document {id:?} no longer; ingest it again with the field \"redo\": {redo}");
+    }
+
+    /// A document whose deletion waits.
+    pub fn deleted(id: &str) {
+        warn!("the document {id:?} is deleted, as the next `run` will see");
+    }
+
+    /// An id of which nothing was extracted.
+    pub fn no_extraction(id: &str) {
+        warn!("nothing was extracted from a document {id:?}, so there is nothing to pay for again");
     }
 }
 

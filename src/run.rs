@@ -15,7 +15,7 @@ use timely::communication::WorkerGuards;
 
 use crate::cluster::{self, ClusterError, Membership, Plan};
 use crate::config::{self, Config, LogKind};
-use crate::dataflow::{self, Context, status::Board, trim::Trimmer};
+use crate::dataflow::{self, Context, purse::Purse, status::Board, trim::Trimmer};
 use crate::events::{Counter, Counters, Outcome};
 use crate::hint::Usage;
 use crate::status_line::{Snapshot, StatusLine};
@@ -67,6 +67,9 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
     status.thread().unpark();
     let _shown = status.join();
     worked?;
+    if context.purse.has_ended(context.drain) {
+        context.purse.message().iter().for_each(|message| crate::events::budget_reached(message));
+    }
     match context.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(failure) => Err(failure),
         None => Ok(ExitCode::SUCCESS),
@@ -93,6 +96,7 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         drain: options.drain,
         generates: options.roles.contains(&Role::Generate),
         counters: Arc::new(Counters::default()),
+        purse: Arc::new(Purse::new(config.budget.limits(), options.process, options.processes)),
         status: Board::default(),
         stop,
         stopped_at: OnceLock::new(),
@@ -101,7 +105,8 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
     })
 }
 
-fn prompts(config: &Config, document_tokens: usize) -> Result<Arc<Prompts>> {
+/// The prompts, whose documents together have at most so many tokens.
+pub fn prompts(config: &Config, document_tokens: usize) -> Result<Arc<Prompts>> {
     let settings = PromptSettings {
         domain: config.domain.clone(),
         document_tokens,
@@ -198,7 +203,7 @@ fn snapshot(context: &Context) -> Snapshot {
     let waiting_for = match (context.status.is_missing(), context.status.now_loading()) {
         (Some(processes), _) => Some(processes),
         (None, Some((role, read, total))) => Some(format!("{} to read its state, {read} of {total} records", role.name())),
-        (None, None) => waits_for(&pool),
+        (None, None) => waits_for(&pool).or_else(|| context.purse.waits_for()),
     };
     Snapshot {
         documents: decided,

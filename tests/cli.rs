@@ -101,6 +101,8 @@ fn extraction(topics: &[(&str, &[&str])]) -> Vec<u8> {
         text: None,
         version: place,
         since: place,
+        redo: 0,
+        redone: place,
         content_hash: 0,
         level: None,
         subject: None,
@@ -326,6 +328,44 @@ fn graph_draw_is_the_same_every_time_and_asks_no_model() {
 }
 
 #[test]
+fn a_plan_says_what_it_assumes_and_which_budget_is_too_small() {
+    let place = Place::new();
+    let settings = "app = 'maths'\nextract.source = 'document-or-model'\nbudget.tokens = 9000\n\
+                    llm.price = { prompt = 0.5, completion = 1.5 }\n";
+    place.write("synthllm.toml", settings);
+    let own = |id: u32| {
+        let topics = ["algebra".to_owned(), format!("topic {id}")];
+        serde_json::json!({"id": id, "text": "Groups act on sets.", "topics": topics, "concepts": ["group", "action"]})
+    };
+    let plain = |id: u32| serde_json::json!({"id": id, "text": "A circle has one centre, and no corner."});
+    let documents = (0..4).map(own).chain((4..7).map(plain)).chain([serde_json::json!({})]);
+    place.write("d.jsonl", documents.map(|document| document.to_string()).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(place.ok(&["plan", "d.jsonl"]), @r"
+    what `run --drain` of maths would ask of the models now
+
+    documents     8 waiting: 3 to extract, 4 with concepts of their own, 0 unchanged, 0 deletions, 1 unusable
+    combinations  level 1: 6 to 7, level 2: 6 to 7, level 3: 5 to 100
+
+    task                     calls             prompt tokens         completion tokens                  cost
+    extract                 3 to 4               660 to 1766                90 to 1981      0.0005 to 0.0039
+    question             18 to 126             4183 to 73118              225 to 63559      0.0024 to 0.1319
+    answer               15 to 407            1667 to 144486              75 to 407000      0.0009 to 0.6827
+    total                36 to 536            6511 to 219368             391 to 472538      0.0038 to 0.8185
+
+    assumed:
+    - 4 bytes are a token, from 20 % fewer to 25 % more; the model's own tokenizer is not known
+    - an extraction has 30 to 600 tokens and 1 to 5 topics, of which 10 to 100 % are new
+    - a combination has from one question (level 1: one in two has none) to the configured most
+    - a question has 15 to 150 tokens, an answer 5 to 1000, never more than `max_tokens`
+    - 20 to 100 % of the starts of level 3 make a combination
+    - up to one call in ten is repeated, because its answer does not fit
+
+    budget.tokens = 9000 may end the run before that
+    ");
+    assert_eq!(place.run(&["plan"]).code, 1, "there are no logs");
+}
+
+#[test]
 fn topics_create_creates_once() {
     let place = Place::new();
     let first = place.ok(&["topics", "create"]);
@@ -434,9 +474,9 @@ fn dead_letters_are_listed_for_people_and_for_programs() {
 fn the_words_of_the_command_line() {
     let place = Place::new();
     insta::with_settings!({ snapshot_path => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"), prepend_module_to_snapshot => false }, {
-        let commands: [&[&str]; 14] = [
-            &[], &["ingest"], &["run"], &["export"], &["delete"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
-            &["graph", "draw"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
+        let commands: [&[&str]; 16] = [
+            &[], &["ingest"], &["run"], &["export"], &["delete"], &["redo"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
+            &["graph", "draw"], &["plan"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
         ];
         for command in commands {
             let help = place.ok(&[command, &["-h"]].concat());

@@ -130,6 +130,31 @@ fn a_task_overrides_what_llm_says_and_inherits_the_rest() {
 }
 
 #[test]
+fn a_budget_is_more_than_nothing_and_one_of_cost_needs_every_price() {
+    let text = "[budget]\ntokens = 0\ncost = -1.0\ntokens_per_day = -5\ncost_per_day = inf\n\n\
+                [llm]\nprice = { prompt = 1.0, completion = 1.0 }\n";
+    insta::assert_snapshot!(load(text).unwrap_err(), @r"
+    the configuration has 4 problems
+      synthllm.toml:2: `budget.tokens`: found 0, expected at least 1
+      synthllm.toml:3: `budget.cost`: found -1, expected more than 0 and at most 1000000000
+      synthllm.toml:4: `budget.tokens_per_day`: invalid value: integer `-5`, expected u64
+      synthllm.toml:5: `budget.cost_per_day`: found inf, expected more than 0 and at most 1000000000
+    ");
+    let text = "budget.cost = 2.0\nllm.price.prompt = 0.5\n[llm.answer]\nprice = { prompt = 1.0, completion = 1.0 }\n";
+    insta::assert_snapshot!(load(text).unwrap_err(), @r"
+    the configuration has a problem
+      synthllm.toml:1: `budget.cost`: there is no price to count by: llm.price.completion is not set (hint: a model that costs nothing has a price of 0.0, which must be said)
+    ");
+    let free = "price = { prompt = 0.0, completion = 0.0 }";
+    assert!(load(&format!("{text}[llm.question]\n{free}\n[llm.extract]\n{free}")).is_ok());
+    let config =
+        load("budget.cost = 0.25\nbudget.tokens_per_day = 7\nllm.price = { prompt = 0.0, completion = 0.0 }").unwrap();
+    let limits = config.budget.limits();
+    assert_eq!((limits.cost, limits.tokens_per_day, limits.tokens), (Some(250_000_000), Some(7), None));
+    assert!(Config::default().budget.limits().is_empty());
+}
+
+#[test]
 fn a_variable_for_the_key_must_be_set_only_where_the_configuration_names_it() {
     let required = |text| load(text).unwrap().llm.answer.api_key.required;
     assert!(!required("llm.model = 'm'"));

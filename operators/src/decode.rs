@@ -48,7 +48,7 @@ impl Rejection {
 }
 
 /// The fields that a document is made of; all others are metadata.
-const FIELDS: [&str; 7] = ["id", "text", "topics", "concepts", "source", "url", "license"];
+const FIELDS: [&str; 8] = ["id", "text", "topics", "concepts", "source", "url", "license", "redo"];
 
 /// The id of the document with this key.
 pub fn document_id<'a>(key: &'a [u8], limits: &Limits) -> Result<&'a str, Rejection> {
@@ -78,6 +78,7 @@ pub fn decode(key: &[u8], value: &[u8], limits: &Limits) -> Result<Document, Rej
         source: string("source", fields.get("source"))?,
         url: string("url", fields.get("url"))?,
         license: string("license", fields.get("license"))?,
+        redo: redo(fields.get("redo"))?,
         metadata: metadata(&mut fields),
     };
     if document.text.is_none() && own_concepts(&document).is_none() {
@@ -101,7 +102,8 @@ pub fn ingest_line(line: &[u8], limits: &Limits) -> Result<(String, Vec<u8>), Re
 }
 
 /// A hash of all that is used of a document (text, topics, concepts, source, url, license): equal documents, equal hashes.
-/// Metadata is not part of it, so that a changed time stamp pays for nothing.
+/// Metadata is not part of it, so that a changed time stamp pays for nothing; nor is the redo number, so that the document may come
+/// again without it.
 pub fn content_hash(document: &Document) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(b"document");
@@ -207,6 +209,12 @@ fn string(place: &str, value: Option<&Value>) -> Result<Option<String>, Rejectio
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(other) => Err(expected(place, "a string", other)),
     }
+}
+
+fn redo(value: Option<&Value>) -> Result<u32, Rejection> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(0) };
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| Rejection::new("redo", format_args!("expected a whole number from 0 to {}", u32::MAX)))
 }
 
 fn metadata(fields: &mut Map<String, Value>) -> BTreeMap<String, String> {

@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod ask;
+pub mod budget;
 pub mod codec;
 pub mod decode;
 pub mod draw;

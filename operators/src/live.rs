@@ -4,7 +4,7 @@
 //! live in its version, and items whose reference is stale.
 //! Law (protocol.md, "generate"): an item is judged only after `extractions` has been read past the offset of the reference's
 //! record; until then it waits and its epoch stays open.
-//! Cost: O(1) per item and reference; 40 bytes per live document of this worker's partitions.
+//! Cost: O(1) per item and reference; 56 bytes per live document of this worker's partitions.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -36,6 +36,14 @@ pub struct Incarnation {
     pub version: Version,
     /// Where the document was last inserted.
     pub since: Version,
+    /// See [`Extraction::redone`].
+    pub redone: Version,
+}
+
+impl From<&Extraction> for Incarnation {
+    fn from(extraction: &Extraction) -> Self {
+        Incarnation { version: extraction.version, since: extraction.since, redone: extraction.redone }
+    }
 }
 
 /// What is known about a reference.
@@ -56,7 +64,7 @@ impl Live {
         document: DocumentId,
         record: Option<&Extraction>,
     ) -> (Option<Incarnation>, Option<Incarnation>) {
-        let now = record.map(|extraction| Incarnation { version: extraction.version, since: extraction.since });
+        let now = record.map(Incarnation::from);
         let before = match now {
             Some(incarnation) => self.documents.insert(document, incarnation),
             None => self.documents.remove(&document),

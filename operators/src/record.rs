@@ -83,6 +83,8 @@ pub struct Document {
     pub url: Option<String>,
     /// Its licence.
     pub license: Option<String>,
+    /// Which time the user pays for it on purpose, from 0; see [`Extraction::redo`].
+    pub redo: u32,
     /// All other fields, as they came (JSON text each, so that the record crosses workers in bincode).
     pub metadata: BTreeMap<String, String>,
 }
@@ -105,6 +107,11 @@ pub struct Extraction {
     pub version: Version,
     /// The version of the last insert after a delete.
     pub since: Version,
+    /// The greatest redo number that a record of the document has had since its last insert; it is part of what is asked anew.
+    pub redo: u32,
+    /// The version at which that number was raised last, else that of the insert: samples that stand on an older version of
+    /// this document alone have been replaced.
+    pub redone: Version,
     /// xxh3-128 of all fields used (text, topics, concepts, source, url, license).
     pub content_hash: u128,
     /// The level of education, as the model judged it.

@@ -1,7 +1,7 @@
 //! Decides what a record of `documents` changes: the memory of the live documents, and one document after the other.
 //!
 //! Law (protocol.md, "extract"): the records of one document are decided in offset order, each after the outcome of the one
-//! before it, against the content hash of the live extraction. Cost: O(1) per record; 56 bytes per live document.
+//! before it, against the content hash and the redo number of the live extraction. Cost: O(1) per record; 88 bytes per live document.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,11 +19,21 @@ pub struct Known {
     pub version: Version,
     /// Where it was last inserted.
     pub since: Version,
+    /// See [`Extraction::redo`].
+    pub redo: u32,
+    /// See [`Extraction::redone`].
+    pub redone: Version,
 }
 
 impl From<&Extraction> for Known {
     fn from(extraction: &Extraction) -> Self {
-        Known { content_hash: extraction.content_hash, version: extraction.version, since: extraction.since }
+        Known {
+            content_hash: extraction.content_hash,
+            version: extraction.version,
+            since: extraction.since,
+            redo: extraction.redo,
+            redone: extraction.redone,
+        }
     }
 }
 
@@ -36,11 +46,8 @@ pub enum Ruling {
     Absent,
     /// A delete of a live document.
     Delete,
-    /// New content; `since` is the version of the insert.
-    Revise {
-        /// See [`Known::since`].
-        since: Version,
-    },
+    /// New content, or the live content anew on purpose: what will be known of the document.
+    Revise(Known),
     /// The document lives in another partition of `documents`: a dead letter.
     Foreign {
         /// The partition in which it lives.
@@ -53,17 +60,23 @@ pub enum Ruling {
 pub struct Memory(HashMap<DocumentId, Known>);
 
 impl Memory {
-    /// What a record at `version` with this content (`None`: a tombstone) does.
-    pub fn rule(&self, document: DocumentId, version: Version, content_hash: Option<u128>) -> Ruling {
-        match (self.0.get(&document), content_hash) {
+    /// What a record at `version` with this content hash and redo number (`None`: a tombstone) does. A redo number says "at
+    /// least so often": a record with one that was reached does nothing by it.
+    pub fn rule(&self, document: DocumentId, version: Version, content: Option<(u128, u32)>) -> Ruling {
+        match (self.0.get(&document), content) {
             (Some(known), _) if known.version.partition != version.partition => {
                 Ruling::Foreign { lives_in: known.version.partition }
             }
             (None, None) => Ruling::Absent,
             (Some(_), None) => Ruling::Delete,
-            (Some(known), Some(hash)) if known.content_hash == hash => Ruling::Unchanged,
-            (Some(known), Some(_)) => Ruling::Revise { since: known.since },
-            (None, Some(_)) => Ruling::Revise { since: version },
+            (Some(known), Some((content_hash, redo))) if redo > known.redo => {
+                Ruling::Revise(Known { content_hash, version, redo, redone: version, ..*known })
+            }
+            (Some(known), Some((hash, _))) if known.content_hash == hash => Ruling::Unchanged,
+            (Some(known), Some((content_hash, _))) => Ruling::Revise(Known { content_hash, version, ..*known }),
+            (None, Some((content_hash, redo))) => {
+                Ruling::Revise(Known { content_hash, version, since: version, redo, redone: version })
+            }
         }
     }
 
@@ -122,20 +135,39 @@ mod tests {
         Version { partition: 0, offset }
     }
 
+    fn known(content_hash: u128, offset: u64) -> Known {
+        Known { content_hash, version: at(offset), since: at(0), redo: 0, redone: at(0) }
+    }
+
     #[test]
     fn a_document_is_decided_against_its_live_content() {
         let mut memory = Memory::default();
         assert_eq!(memory.rule(DOCUMENT, at(0), None), Ruling::Absent);
-        assert_eq!(memory.rule(DOCUMENT, at(0), Some(7)), Ruling::Revise { since: at(0) });
-        memory.outcome(DOCUMENT, Some(Known { content_hash: 7, version: at(0), since: at(0) }));
-        assert_eq!(memory.rule(DOCUMENT, at(1), Some(7)), Ruling::Unchanged);
-        assert_eq!(memory.rule(DOCUMENT, at(1), Some(8)), Ruling::Revise { since: at(0) });
+        assert_eq!(memory.rule(DOCUMENT, at(0), Some((7, 0))), Ruling::Revise(known(7, 0)));
+        memory.outcome(DOCUMENT, Some(known(7, 0)));
+        assert_eq!(memory.rule(DOCUMENT, at(1), Some((7, 0))), Ruling::Unchanged);
+        assert_eq!(memory.rule(DOCUMENT, at(1), Some((8, 0))), Ruling::Revise(known(8, 1)));
         assert_eq!(memory.rule(DOCUMENT, at(1), None), Ruling::Delete);
         let elsewhere = Version { partition: 1, offset: 0 };
-        assert_eq!(memory.rule(DOCUMENT, elsewhere, Some(8)), Ruling::Foreign { lives_in: 0 });
+        assert_eq!(memory.rule(DOCUMENT, elsewhere, Some((8, 0))), Ruling::Foreign { lives_in: 0 });
         assert_eq!(memory.rule(DOCUMENT, elsewhere, None), Ruling::Foreign { lives_in: 0 });
         memory.outcome(DOCUMENT, None);
-        assert_eq!(memory.rule(DOCUMENT, elsewhere, Some(8)), Ruling::Revise { since: elsewhere });
+        let anew = Known { content_hash: 8, version: elsewhere, since: elsewhere, redo: 0, redone: elsewhere };
+        assert_eq!(memory.rule(DOCUMENT, elsewhere, Some((8, 0))), Ruling::Revise(anew));
+    }
+
+    #[test]
+    fn a_greater_redo_number_revises_the_same_content_once() {
+        let mut memory = Memory::default();
+        memory.outcome(DOCUMENT, Some(known(7, 0)));
+        let redone = Known { redo: 2, redone: at(3), ..known(7, 3) };
+        assert_eq!(memory.rule(DOCUMENT, at(3), Some((7, 2))), Ruling::Revise(redone));
+        memory.outcome(DOCUMENT, Some(redone));
+        for redo in 0..=2 {
+            assert_eq!(memory.rule(DOCUMENT, at(4), Some((7, redo))), Ruling::Unchanged, "redo {redo}");
+        }
+        let changed = Known { content_hash: 8, version: at(5), ..redone };
+        assert_eq!(memory.rule(DOCUMENT, at(5), Some((8, 0))), Ruling::Revise(changed), "a change keeps the number");
     }
 
     #[test]

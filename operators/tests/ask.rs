@@ -138,6 +138,8 @@ fn extraction(offset: u64) -> Extraction {
         text: None,
         version,
         since: version,
+        redo: 0,
+        redone: version,
         content_hash: 0,
         level: None,
         subject: None,

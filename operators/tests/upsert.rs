@@ -10,6 +10,8 @@ fn extraction(topics: &[(&str, &[&str])], key_concepts: &[&str]) -> Extraction {
         text: None,
         version: here,
         since: here,
+        redo: 0,
+        redone: here,
         content_hash: 0,
         level: None,
         subject: None,

@@ -18,6 +18,8 @@ use timely::dataflow::operators::{Inspect, Probe};
 enum Event {
     /// A document is inserted, or its content changes.
     Write(u8),
+    /// A document is inserted, or extracted anew on purpose.
+    Redo(u8),
     /// A document is deleted.
     Delete(u8),
     /// A sample on the present versions of these documents (or on versions of long ago, where they don't live) is committed.
@@ -28,6 +30,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let document = || 0..5_u8;
     let event = prop_oneof![
         3 => document().prop_map(Event::Write),
+        1 => document().prop_map(Event::Redo),
         1 => document().prop_map(Event::Delete),
         2 => (document(), prop::option::of(document())).prop_map(|(one, other)| Event::Sample(one, other)),
     ];
@@ -55,10 +58,11 @@ impl World {
         let now = Version { partition: 0, offset: self.offset };
         let mut updates = Updates::default();
         match *event {
-            Event::Write(document) => {
+            Event::Write(document) | Event::Redo(document) => {
                 let id = DocumentId(document.into());
                 let before = self.live.get(&id).copied();
-                let after = Incarnation { version: now, since: before.map_or(now, |before| before.since) };
+                let redone = before.filter(|_| matches!(event, Event::Write(_))).map_or(now, |before| before.redone);
+                let after = Incarnation { version: now, since: before.map_or(now, |before| before.since), redone };
                 updates.live.extend(before.map(|before| ((id, before), -1)));
                 updates.live.push(((id, after), 1));
                 self.live.insert(id, after);
@@ -85,7 +89,7 @@ impl World {
 
     fn owed(&self, withdraw: Withdraw) -> BTreeSet<(DocumentId, Citation)> {
         let dead = |(document, citation): &&(DocumentId, Citation)| {
-            self.live.get(document).is_none_or(|incarnation| !stands(withdraw, citation.version, *incarnation))
+            self.live.get(document).is_none_or(|incarnation| !stands(withdraw, citation, *incarnation))
         };
         self.citations.iter().filter(dead).copied().collect()
     }

@@ -17,7 +17,7 @@ use crate::{events, logs};
 
 /// Writes one tombstone for each id, unknown ones too: `documents` may hold what no one has read yet.
 pub fn execute(config: &Config, args: &DeleteArgs) -> anyhow::Result<()> {
-    let ids = ids(args)?;
+    let ids = ids(&args.ids, args.from_file.as_deref())?;
     let log = logs::open(config)?;
     let known = partitions_of_known_documents(&log)?;
     let mut appender = log.appender()?;
@@ -37,9 +37,10 @@ pub fn execute(config: &Config, args: &DeleteArgs) -> anyhow::Result<()> {
     }
 }
 
-fn ids(args: &DeleteArgs) -> anyhow::Result<BTreeSet<String>> {
-    let mut ids: BTreeSet<String> = args.ids.iter().cloned().collect();
-    if let Some(file) = &args.from_file {
+/// The ids that a command names, and those in a file.
+pub fn ids(named: &[String], file: Option<&Path>) -> anyhow::Result<BTreeSet<String>> {
+    let mut ids: BTreeSet<String> = named.iter().cloned().collect();
+    if let Some(file) = file {
         let text = read_text(file).with_context(|| format!("can't read the ids in {}", file.display()))?;
         ids.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
     }

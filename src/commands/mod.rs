@@ -19,6 +19,8 @@ mod delete;
 mod export;
 mod graph;
 pub mod ingest;
+mod plan;
+mod redo;
 mod status;
 mod topics;
 
@@ -38,11 +40,13 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => crate::run::run(&config, &args.options()?),
         Command::Export(args) => export::execute(&config, args).map(success),
         Command::Delete(args) => delete::execute(&config, args).map(success),
+        Command::Redo(args) => redo::execute(&config, args).map(success),
         Command::Graph(args) => match &args.command {
             GraphCommand::Stats(args) => graph::stats(&config, args).map(success),
             GraphCommand::Neighbors(args) => graph::neighbors(&config, args).map(success),
             GraphCommand::Draw(args) => graph::draw(&config, args).map(success),
         },
+        Command::Plan(args) => plan::execute(&config, args).map(success),
         Command::Status(args) => status::execute(&config, args).map(success),
         Command::Check(args) => check::execute(&config, args, &shown_file(cli)).map(success),
         Command::DeadLetters(args) => match &args.command {

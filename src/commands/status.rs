@@ -7,12 +7,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 use synthllm_log::{Log, LogName};
+use synthllm_operators::budget::{Amount, Kind};
 use synthllm_operators::codec;
 use synthllm_operators::record::{Progress, ProgressKey, Role, ShardProgress};
 
 use super::{count, print, print_json};
 use crate::cli::JsonArgs;
 use crate::config::Config;
+use crate::dataflow::clock::today;
+use crate::dataflow::{bill, purse};
 use crate::events::{Counter, Outcome};
 use crate::logs;
 
@@ -47,6 +50,25 @@ struct Totals {
     prompt_tokens: u64,
     completion_tokens: u64,
     cost: f64,
+    /// What was spent today (UTC), in tokens and in the currency of the prices.
+    today: Spent,
+    /// What was spent in the last run that asked a model.
+    run: Spent,
+    /// The budgets that are set, by key.
+    budgets: BTreeMap<&'static str, f64>,
+}
+
+/// Money and tokens.
+#[derive(Serialize)]
+struct Spent {
+    tokens: u64,
+    cost: f64,
+}
+
+impl From<Amount> for Spent {
+    fn from(amount: Amount) -> Self {
+        Spent { tokens: amount.tokens, cost: amount.cost as f64 / 1e9 }
+    }
 }
 
 /// Prints the status as a table, or as JSON.
@@ -67,7 +89,7 @@ fn status(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Status> {
             shards.push(shard_status(role, shard, log.end(input, shard)?, start, known));
         }
     }
-    Ok(Status { app: config.app.clone(), logs: logs::place(config), totals: totals(log, &shards)?, shards })
+    Ok(Status { app: config.app.clone(), logs: logs::place(config), totals: totals(config, log, &shards)?, shards })
 }
 
 type Shards = BTreeMap<(Role, u32), ShardProgress>;
@@ -103,7 +125,7 @@ fn shard_status(role: Role, shard: u32, end: u64, start: u64, progress: ShardPro
     ShardStatus { role, shard, position, end, lag: end.saturating_sub(position), outcomes, counters }
 }
 
-fn totals(log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow::Result<Totals> {
+fn totals(config: &Config, log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow::Result<Totals> {
     let counted = |counter: Counter| shards.iter().filter_map(|shard| shard.counters.get(counter.name())).sum::<u64>();
     let issued = |level: u8| (format!("level{level}"), counted(Counter::combinations(level)));
     let combinations = (1..=3).map(issued).filter(|(_, count)| *count > 0).collect();
@@ -126,7 +148,28 @@ fn totals(log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow::Result<Totals> 
         prompt_tokens: counted(Counter::PromptTokens),
         completion_tokens: counted(Counter::CompletionTokens),
         cost: counted(Counter::CostMicros) as f64 / 1e6,
+        today: shards
+            .iter()
+            .map(|shard| bill::spent_on(&shard.counters, today()))
+            .fold(Amount::default(), Amount::plus)
+            .into(),
+        run: spent_in_last_run(shards).into(),
+        budgets: budgets(config),
     })
+}
+
+/// A shard that spent nothing in the last run still tells of an earlier one.
+fn spent_in_last_run(shards: &[ShardStatus]) -> Amount {
+    let runs: Vec<(u64, Amount)> = shards.iter().filter_map(|shard| bill::spent_in_run(&shard.counters)).collect();
+    let last = runs.iter().map(|(run, _)| *run).max();
+    runs.iter().filter(|(run, _)| Some(*run) == last).fold(Amount::default(), |sum, (_, spent)| sum.plus(*spent))
+}
+
+fn budgets(config: &Config) -> BTreeMap<&'static str, f64> {
+    let limits = config.budget.limits();
+    let unit = |kind: Kind| if kind.counts_tokens() { 1.0 } else { 1e9 };
+    let limit = |kind: Kind| Some((purse::name(kind), limits.of(kind)? as f64 / unit(kind)));
+    Kind::ALL.into_iter().filter_map(limit).collect()
 }
 
 /// For people: a line per role and shard that has or had something to do, then the totals.
@@ -152,8 +195,20 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
             outcome(Outcome::DeadLettered)
         )?;
     }
-    let Totals { documents, samples, combinations, dead_letters, calls, prompt_tokens, completion_tokens, cost, .. } =
-        &status.totals;
+    let Totals {
+        documents,
+        samples,
+        combinations,
+        dead_letters,
+        calls,
+        prompt_tokens,
+        completion_tokens,
+        cost,
+        today,
+        run,
+        budgets,
+        ..
+    } = &status.totals;
     writeln!(
         text,
         "\n{} extracted, {}, {}",
@@ -165,5 +220,15 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
         writeln!(text, "{} of {} issued", count(*number, "combination"), level.replace("level", "level "))?;
     }
     writeln!(text, "{}, {prompt_tokens} + {completion_tokens} tokens, cost {cost:.4}", count(*calls, "call"))?;
+    for (when, spent, per_day) in [("in the last run", run, ""), ("today (UTC)", today, "_per_day")] {
+        let of = |unit: &str| of_budget(budgets, &format!("budget.{unit}{per_day}"));
+        let Spent { tokens, cost } = spent;
+        writeln!(text, "spent {when}: {tokens}{} tokens, cost {cost:.4}{}", of("tokens"), of("cost"))?;
+    }
     Ok(text)
+}
+
+/// ` of 1000`, where there is such a budget.
+fn of_budget(budgets: &BTreeMap<&'static str, f64>, key: &str) -> String {
+    budgets.get(key).map(|limit| format!(" of {limit}")).unwrap_or_default()
 }

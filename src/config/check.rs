@@ -8,18 +8,20 @@ use synthllm_llm::{Price, TaskSettings};
 
 use super::layers::{Layers, Place};
 use super::problem::Problem;
-use super::raw::{RawConfig, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
+use super::raw::{RawBudget, RawConfig, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
 use super::secret::ApiKey;
 use super::settings::{
-    Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties, RunConfig,
-    SamplingConfig, TaskConfig,
+    BudgetConfig, Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties,
+    RunConfig, SamplingConfig, Source, TaskConfig,
 };
 
 /// Checks everything. Problems of keys that are reported already are not reported again.
 pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
     let before = problems.len();
     let mut checker = Checker { layers, problems };
+    let budget = checker.budget(&raw);
     let config = Config {
+        budget,
         app: checker.app(raw.app),
         domain: checker.domain(raw.domain),
         prompts: checker.prompts(raw.prompts),
@@ -276,6 +278,44 @@ impl Checker<'_, '_> {
         }
     }
 
+    fn budget(&mut self, raw: &RawConfig) -> BudgetConfig {
+        let RawBudget { tokens, cost, tokens_per_day, cost_per_day } = raw.budget;
+        for (key, tokens) in [("budget.tokens", tokens), ("budget.tokens_per_day", tokens_per_day)] {
+            self.require(tokens != Some(0), key, || "found 0, expected at least 1".into());
+        }
+        let missing = self.missing_prices(raw);
+        for (key, cost) in [("budget.cost", cost), ("budget.cost_per_day", cost_per_day)] {
+            let Some(cost) = cost else { continue };
+            self.require(cost > 0.0 && cost <= MOST_COST, key, || {
+                format!("found {cost}, expected more than 0 and at most {MOST_COST}")
+            });
+            let hint = "a model that costs nothing has a price of 0.0, which must be said";
+            if !missing.is_empty() {
+                let message = format!("there is no price to count by: {} is not set", missing.join(", "));
+                self.problem(key, message, Some(hint.into()));
+            }
+        }
+        BudgetConfig { tokens, cost, tokens_per_day, cost_per_day }
+    }
+
+    /// The keys of the prices that the user has not set, of the tasks that are asked.
+    fn missing_prices(&self, raw: &RawConfig) -> Vec<String> {
+        let tasks = [
+            ("extract", raw.llm.extract.price.is_some(), raw.extract.source != Source::Document),
+            ("question", raw.llm.question.price.is_some(), true),
+            ("answer", raw.llm.answer.price.is_some(), raw.generate.answers > 0),
+        ];
+        let mut missing = Vec::new();
+        for (task, own, _) in tasks.into_iter().filter(|(.., asked)| *asked) {
+            let section = if own { format!("llm.{task}.price") } else { "llm.price".to_owned() };
+            let keys = ["prompt", "completion"].map(|half| format!("{section}.{half}"));
+            missing.extend(keys.into_iter().filter(|key| !self.layers.is_said(key)));
+        }
+        missing.sort();
+        missing.dedup();
+        missing
+    }
+
     fn run(&mut self, raw: &RawRun) -> RunConfig {
         let interval = raw.commit_interval;
         let fine = (Duration::from_millis(1)..=Duration::from_secs(10)).contains(&interval);
@@ -330,6 +370,9 @@ impl Checker<'_, '_> {
         }
     }
 }
+
+/// The greatest budget of cost, far below what its billionths can count.
+const MOST_COST: f64 = 1e9;
 
 /// Fields of a request that `llm.extra` can't set.
 const OWN_FIELDS: [&str; 4] = ["model", "messages", "stream", "n"];

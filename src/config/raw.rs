@@ -22,6 +22,7 @@ pub(super) struct RawConfig {
     pub sampling: RawSampling,
     pub generate: RawGenerate,
     pub graph: RawGraph,
+    pub budget: RawBudget,
     pub run: RawRun,
 }
 
@@ -140,6 +141,15 @@ pub(super) struct RawGraph {
     pub min_key_concepts: usize,
     pub max_waiting: u64,
     pub updates: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBudget {
+    pub tokens: Option<u64>,
+    pub cost: Option<f64>,
+    pub tokens_per_day: Option<u64>,
+    pub cost_per_day: Option<f64>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use synthllm_llm::{Task, TaskSettings};
 use synthllm_log::factory::LogSettings;
 use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
-use synthllm_operators::{decode, provenance};
+use synthllm_operators::{answers, budget, decode, provenance};
 
 use super::secret::ApiKey;
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub generate: GenerateConfig,
     /// `[graph]`
     pub graph: GraphConfig,
+    /// `[budget]`
+    pub budget: BudgetConfig,
     /// `[run]`
     pub run: RunConfig,
 }
@@ -67,8 +69,15 @@ impl Config {
             ("[sampling]", fingerprint(&self.sampling)),
             ("[generate]", fingerprint(&self.generate)),
             ("[graph]", fingerprint(&self.graph)),
+            ("[budget]", fingerprint(&self.budget)),
         ];
         parts.map(|(name, digest)| (name.to_owned(), digest)).into()
+    }
+
+    /// How much of an extraction counts.
+    pub fn extraction_limits(&self) -> answers::Limits {
+        let ExtractConfig { max_topics: topics, max_key_concepts: key_concepts, .. } = self.extract;
+        answers::Limits { topics, key_concepts, ..answers::Limits::default() }
     }
 
     /// Where the logs are, in the words of the log's crate.
@@ -317,6 +326,32 @@ pub struct GraphConfig {
     pub max_waiting: u64,
     /// Whether the counts of nodes and edges are kept in `graph-updates`.
     pub updates: bool,
+}
+
+/// `[budget]`: what may be spent; no limit where absent.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct BudgetConfig {
+    /// Tokens of prompts and answers in a run.
+    pub tokens: Option<u64>,
+    /// Cost of a run, in the currency of the prices.
+    pub cost: Option<f64>,
+    /// Tokens of a day in UTC, over all runs.
+    pub tokens_per_day: Option<u64>,
+    /// Cost of a day in UTC, over all runs.
+    pub cost_per_day: Option<f64>,
+}
+
+impl BudgetConfig {
+    /// As the ledger counts; a fraction of a billionth is not there to be spent.
+    pub fn limits(&self) -> budget::Limits {
+        let billionths = |cost: Option<f64>| cost.map(|cost| (cost * 1e9) as u64);
+        budget::Limits {
+            tokens: self.tokens,
+            cost: billionths(self.cost),
+            tokens_per_day: self.tokens_per_day,
+            cost_per_day: billionths(self.cost_per_day),
+        }
+    }
 }
 
 /// `[run]`

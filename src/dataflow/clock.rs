@@ -1,5 +1,6 @@
 //! The clock of epochs, and the barrier at which all workers of a run meet.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -53,6 +54,13 @@ impl Clock {
 /// Microseconds since 1970; 0 before.
 pub fn unix_micros() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_micros() as u64)
+}
+
+/// The day in UTC, as days since 1970. In tests `SYNTHLLM_TODAY` stands in for the clock.
+pub fn today() -> u64 {
+    static SET: OnceLock<Option<u64>> = OnceLock::new();
+    let set = SET.get_or_init(|| std::env::var("SYNTHLLM_TODAY").ok()?.parse().ok());
+    set.unwrap_or_else(|| unix_micros() / (24 * 60 * 60 * 1_000_000))
 }
 
 /// A point that is passed once every worker of the run has arrived, in this process and in the others.

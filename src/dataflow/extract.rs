@@ -27,6 +27,7 @@ use self::batch::prepare;
 use self::revise::{Decision, Incoming, Note, Revise, Revision, decoded};
 use super::clock::{Barrier, Clock};
 use super::desk::Desk;
+use super::estimate::OfDocuments;
 use super::flow::{self, Flow, Inbox};
 use super::inquiry::{Call, Replied};
 use super::shard;
@@ -66,6 +67,8 @@ impl Extract {
 
         let mut flow = Flow::open(context, Role::Extract, LogName::Documents, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
+        let documents = OfDocuments::new(&context.config, &context.extract_prompts);
+        flow.reserve(context, move |record| documents.need(record));
         let mut role =
             Extract { flow, notes, desk: context.model_desk(mailbox), clock: Clock::default(), done: Barrier::new(worker) };
         let loaded = role.load(worker, context)?;
@@ -98,8 +101,7 @@ impl Extract {
         let gate = Clock::GATE;
         self.flow.advance_to(gate);
         self.notes.advance_to(gate);
-        // Not until the own gate: it may be later than another worker's, who by now starts the next role and waits for us.
-        while self.flow.frontier() == 0 {
+        while self.flow.frontier() < gate {
             context.step(worker)?;
         }
         crate::fault::point("state loaded");

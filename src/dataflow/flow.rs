@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use synthllm_log::{Batch, LogName, Reader, Record};
+use synthllm_operators::budget::Amount;
 use synthllm_operators::record::{Origin, Role, ShardProgress};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
@@ -48,12 +49,22 @@ pub struct Flow<I: ExchangeData + Clone, O> {
     /// How far the reader has come, where reading is held up.
     reached: BTreeMap<u32, u64>,
     window: (usize, usize),
+    /// What a record may spend at most, where there is a budget.
+    need: Option<Need>,
 }
+
+/// What the calls of a record may spend at most.
+type Need = Box<dyn Fn(&Record) -> Amount>;
 
 impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
     /// Lets at most so many records be in flight, whatever the configured window.
     pub fn narrow(&mut self, records: usize) {
         self.window.0 = self.window.0.min(records);
+    }
+
+    /// A record enters an epoch only when the budget has what it may need.
+    pub fn reserve(&mut self, context: &Context, need: impl Fn(&Record) -> Amount + 'static) {
+        self.need = context.purse.is_limited().then(|| Box::new(need) as Need);
     }
 
     /// Opens the reader of the shards' partitions at their progress. With `ends`, nothing beyond is waited for.
@@ -80,6 +91,7 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
             hold: None,
             beyond: VecDeque::new(),
             reached: BTreeMap::new(),
+            need: None,
         })
     }
 
@@ -114,25 +126,45 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         Ok(count)
     }
 
-    /// The next records in front of the hold, and the positions, which never lie beyond it.
+    /// The next records in front of the hold that the budget allows, and the positions, which never lie beyond the first record
+    /// that must wait.
     fn poll(&mut self, most: usize) -> Result<Batch> {
         let Some(reader) = self.reader.as_mut().filter(|_| most > 0) else { return Ok(Batch::default()) };
-        let mut batch = if self.beyond.len() < MOST_AT_ONCE {
+        let most_waiting = if self.hold.is_some() { MOST_AT_ONCE } else { 1 };
+        let mut batch = if self.beyond.len() < most_waiting {
             reader.poll(most, Duration::ZERO).context("can't read on")?
         } else {
             Batch::default()
         };
-        if let Some(hold) = &self.hold {
+        if self.hold.is_some() || self.need.is_some() {
             self.reached.extend(batch.positions.drain(..));
             self.beyond.extend(batch.records.drain(..));
-            let held = |partition: u32| hold.get(&partition).copied().unwrap_or(u64::MAX);
-            let (front, beyond): (Vec<_>, _) =
-                self.beyond.drain(..).partition(|record| record.offset < held(record.partition));
-            (batch.records, self.beyond) = (front, VecDeque::from(beyond));
+            let held = self.let_through(&mut batch.records);
+            let before = |partition: u32| held.get(&partition).copied().unwrap_or(u64::MAX);
             let reached = self.reached.iter();
-            batch.positions = reached.map(|(&partition, &position)| (partition, position.min(held(partition)))).collect();
+            batch.positions = reached.map(|(&partition, &position)| (partition, position.min(before(partition)))).collect();
         }
         Ok(batch)
+    }
+
+    /// Moves on the records that wait for nothing more. Returns where each partition is held up, if it is.
+    fn let_through(&mut self, front: &mut Vec<Record>) -> BTreeMap<u32, u64> {
+        let mut held = self.hold.clone().unwrap_or_default();
+        let mut refused = false;
+        for record in std::mem::take(&mut self.beyond) {
+            let end = held.entry(record.partition).or_insert(u64::MAX);
+            if record.offset < *end {
+                // The first one that is refused is the next to begin, of whatever partition.
+                refused = refused || !allow(self.need.as_ref(), self.shards.get_mut(&record.partition), &record);
+                if !refused {
+                    front.push(record);
+                    continue;
+                }
+                *end = record.offset;
+            }
+            self.beyond.push_back(record);
+        }
+        held
     }
 
     /// Reads on only up to these positions, until told otherwise. What was read beyond waits.
@@ -205,6 +237,14 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
     /// From now on the role ends when these positions are reached.
     pub fn end_at(&mut self, ends: BTreeMap<u32, u64>) {
         self.ends = Some(ends);
+    }
+}
+
+/// Whether the budget has what a record may need, which is then set aside.
+fn allow<O>(need: Option<&Need>, shard: Option<&mut Shard<O>>, record: &Record) -> bool {
+    match (need, shard) {
+        (Some(need), Some(shard)) => shard.reserve(record.offset, need(record)),
+        _ => true,
     }
 }
 

@@ -38,6 +38,7 @@ use self::withdrawals::Withdrawals;
 use super::clock::{Barrier, Clock};
 use super::dead_letter::Burial;
 use super::desk::Desk;
+use super::estimate::OfCombinations;
 use super::flow::{self, Flow, Inbox};
 use super::inquiry::{Call, Replied, Spent};
 use super::shard::{self, Made, Prepared, What};
@@ -63,6 +64,8 @@ struct Candidate {
     origin: Origin,
     /// The number of the question among those of its combination.
     ordinal: u32,
+    /// Which time it is paid for on purpose.
+    redo: u32,
     sample_id: Id,
     question: Id,
     sample: Box<Sample>,
@@ -148,6 +151,8 @@ impl Generate {
 
         let mut flow = Flow::open(context, Role::Generate, LogName::Combinations, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
+        let combinations = OfCombinations::new(&context.config, &context.generate_prompts);
+        flow.reserve(context, move |record| combinations.need(record));
         // Each combination in flight holds its texts: a few for each call that may be made at once.
         flow.narrow(LEAST_WINDOW.max(2 * context.settings(Task::Question).max_in_flight));
         let mut role = Generate {
@@ -214,7 +219,7 @@ impl Generate {
 
     fn commit(&mut self, context: &Context) -> Result<()> {
         let Generate { flow, withdrawals, holdings, .. } = self;
-        withdrawals.settle(flow.frontier());
+        withdrawals.settle();
         let owed = withdrawals.owed_shards();
         flow.commit(
             |shard| owed.contains(&shard),
@@ -230,6 +235,8 @@ impl Generate {
                 for holding in batch.released.drain(..) {
                     holdings.send(holding);
                 }
+                // A question that a redone document asks again must find it free.
+                holdings.flush();
                 Ok(batch.prepared())
             },
         )
@@ -243,7 +250,7 @@ impl Generate {
             self.withdrawals.end_now(context)?;
             self.after_graph = false;
         }
-        if self.flow.drained() && self.withdrawals.drained(self.flow.frontier()) {
+        if self.flow.drained() && self.withdrawals.drained() {
             self.done.arrive();
         }
         Ok(())

@@ -114,6 +114,13 @@ impl Inquiry {
         self
     }
 
+    /// The same, paid for again on purpose.
+    #[must_use]
+    pub fn of_redo(mut self, redo: u32) -> Self {
+        self.key.redo = redo;
+        self
+    }
+
     /// What to do about the present attempt.
     pub fn step(&self) -> Step {
         match self.hits.iter().find(|hit| hit.key == self.key) {

@@ -3,15 +3,18 @@
 //! A worker turns round its roles: each reads what its window has room for, carries calls and replies, and commits what the
 //! frontier has passed. Nothing durable knows a worker: shard `s` lies on worker `s mod workers`.
 
+pub mod bill;
 pub mod clock;
 pub mod commit;
 pub mod dead_letter;
 pub mod desk;
+pub mod estimate;
 pub mod extract;
 pub mod flow;
 pub mod generate;
 pub mod graph;
 pub mod inquiry;
+pub mod purse;
 pub mod shard;
 pub mod status;
 pub mod trim;
@@ -33,6 +36,7 @@ use crate::events::Counters;
 use clock::Barrier;
 use desk::{Desk, Reply};
 use inquiry::{Call, Replied};
+use purse::Purse;
 use shard::Writers;
 
 /// How long a worker sleeps at most when it has nothing to do; replies and confirmations wake it.
@@ -66,9 +70,11 @@ pub struct Context {
     pub generates: bool,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// What may be spent.
+    pub purse: Arc<Purse>,
     /// What the status line shows.
     pub status: status::Board,
-    /// Set by a signal: no new permits, commit, and end.
+    /// Set by a signal, or when a budget is reached: no new permits, commit, and end.
     pub stop: Arc<AtomicBool>,
     /// When it was first seen.
     pub stopped_at: OnceLock<Instant>,
@@ -251,6 +257,9 @@ impl Roles {
         let mut quiet_turns = 0_u32;
         while !done(self) && !stopped.passed() {
             let phase = self.turn(context)?;
+            if context.purse.has_ended(context.drain) {
+                context.stop.store(true, Ordering::Relaxed);
+            }
             if phase > Phase::Quiet || quiet_turns < MANY_QUIET_TURNS {
                 worker.step_or_park(Some(if phase == Phase::Busy { Duration::ZERO } else { PARK }));
             } else {

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use synthllm_log::{Append, LogName, Writer, read_to_end};
+use synthllm_operators::budget::{Amount, Reservation};
 use synthllm_operators::codec;
 use synthllm_operators::journal::{Hit, Hits, LowMark};
 use synthllm_operators::record::{Answer, JournalKey, Origin, Progress, ProgressKey, Role, ShardProgress};
 use timely::worker::Worker;
 
 use super::Context;
+use super::bill::{self, Bill};
 use super::clock::Barrier;
 use super::commit::{Books, Committer, Outputs, Transaction};
+use super::purse::Purse;
 use crate::events::{Counter, Counters, Outcome};
 use crate::fault;
 
@@ -67,6 +70,10 @@ pub struct Shard<O> {
     bindings: VecDeque<Binding>,
     staged: BTreeMap<u64, Vec<(Origin, O)>>,
     answers: Vec<(u64, JournalKey, Answer)>,
+    /// What records under way may still spend, by offset.
+    reservations: BTreeMap<u64, Reservation>,
+    bill: Bill,
+    purse: Arc<Purse>,
     committer: Committer,
     role: Role,
     counters: Arc<Counters>,
@@ -94,10 +101,22 @@ impl<O> Shard<O> {
         hits
     }
 
+    /// Sets aside what the record at `origin` may spend at most. False when it may not begin yet.
+    pub fn reserve(&mut self, origin: u64, need: Amount) -> bool {
+        let Some(reservation) = self.purse.reserve(need) else { return false };
+        self.reservations.insert(origin, reservation);
+        true
+    }
+
     /// Something was made of a record that was read in `epoch`.
     pub fn stage(&mut self, epoch: u64, made: Made<O>) {
         match made.what {
-            What::Answered(key, answer) => self.answers.push((epoch, key, answer)),
+            What::Answered(key, answer) => {
+                let used = bill::of_answer(&answer);
+                let day = self.purse.draw(self.reservations.get_mut(&made.origin.offset), used);
+                self.bill.add(day, used);
+                self.answers.push((epoch, key, answer));
+            }
             What::Output(output) => self.staged.entry(epoch).or_default().push((made.origin, output)),
         }
     }
@@ -147,11 +166,16 @@ impl<O> Shard<O> {
         let outputs = std::mem::replace(&mut self.staged, later).into_values().flatten().collect();
         self.bindings.retain(|binding| binding.epoch >= frontier);
         self.progress.position = position;
+        self.bill.enter(self.purse.run(), &mut self.progress.counters);
         let prepared = prepare(&mut self.progress, outputs)?;
         self.count(&prepared);
         let transaction = self.transaction(frontier, prepared.texts, prepared.outputs);
         self.hits.forget_below(transaction.lowest_open.unwrap_or(transaction.journal_end));
         self.committer.order(transaction)?;
+        let under_way = self.reservations.split_off(&position);
+        for reservation in std::mem::replace(&mut self.reservations, under_way).into_values() {
+            self.purse.settle(reservation);
+        }
         Ok(true)
     }
 
@@ -223,6 +247,9 @@ pub fn open<O>(
             bindings: VecDeque::new(),
             staged: BTreeMap::new(),
             answers: Vec::new(),
+            reservations: BTreeMap::new(),
+            bill: Bill::default(),
+            purse: Arc::clone(&context.purse),
             committer,
             role,
             counters: Arc::clone(&context.counters),
@@ -247,6 +274,7 @@ impl Writers {
         let writers = become_writers(context, &owned)?;
         Barrier::new(worker).wait(worker, context)?;
         fault::point("fenced");
+        context.purse.open(|day| spent_on(context, day))?;
         Ok(Writers(writers))
     }
 
@@ -297,6 +325,15 @@ pub fn read_progress(context: &Context) -> Result<Standing> {
     )?;
     let progress = latest.iter().map(|(key, value)| progress_record(key, value)).collect::<Result<_>>()?;
     Ok(Standing { progress, positions })
+}
+
+/// What all shards have spent on a day.
+fn spent_on(context: &Context, day: u64) -> Result<Amount> {
+    let shards = read_progress(context)?.progress.into_iter().filter_map(|(_, progress)| match progress {
+        Progress::Shard(shard) => Some(bill::spent_on(&shard.counters, day)),
+        _ => None,
+    });
+    Ok(shards.fold(Amount::default(), Amount::plus))
 }
 
 /// A record of `progress`.

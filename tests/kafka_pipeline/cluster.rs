@@ -119,6 +119,32 @@ fn processes_that_differ_are_refused_with_the_reason_and_the_cluster_still_forms
 }
 
 #[test]
+fn processes_share_a_budget_and_all_end_when_the_share_of_one_is_used_up() {
+    let Some(project) = Project::new("cluster-budget").map(Project::created) else { return };
+    let budget = 20_000;
+    let project = project
+        .set("budget.tokens", &budget.to_string())
+        .set("llm.max_tokens", "200")
+        .set("generate.max_prompt_tokens", "100");
+    project.ingest(0..12);
+    let said: Vec<String> = start(&project, 2, &["--drain"]).into_iter().map(Running::succeeds).collect();
+    let share = "this process' share of budget.tokens = 20000, one of 2, is reached";
+    assert!(said.iter().any(|said| said.contains(share)), "{said:?}");
+    let counts = project.server.counts();
+    let tokens = counts.values().map(|count| {
+        let completion: serde_json::Value = serde_json::from_str(&count.completion).unwrap_or_default();
+        u64::from(count.answered) * completion["usage"]["total_tokens"].as_u64().unwrap_or(0)
+    });
+    let spent: u64 = tokens.sum();
+    assert!(spent > 0 && spent <= budget, "{spent} tokens were spent");
+    let project = project.set("budget.tokens", "1_000_000");
+    project.drain();
+    let after = project.server.counts();
+    assert!(counts.iter().all(|(request, count)| after[request] == *count), "what was paid for is not paid for again");
+    assert!(after.len() > counts.len());
+}
+
+#[test]
 fn a_stop_of_one_process_is_a_stop_of_all_and_what_was_asked_is_not_paid_again() {
     let Some(project) = Project::new("cluster-stop").map(Project::created) else { return };
     project.ingest(0..8);

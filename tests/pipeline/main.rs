@@ -1,9 +1,12 @@
 //! The whole pipeline as its users meet it: the real program, a real SQLite file, a scripted model.
 
 mod bad_input;
+mod budget;
 mod changes;
 mod faults;
 mod graph_updates;
+mod plan;
+mod redo;
 mod running;
 mod samples;
 mod settled;

@@ -62,14 +62,17 @@ pub fn samples_written_twice(records: &[Record]) -> Vec<String> {
 pub fn samples_of_dead_documents(logs: &Logs, withdraw: Withdraw) -> Vec<String> {
     let live = logs.extractions();
     let provenance = logs.provenance();
-    let citations = provenance.iter().flat_map(|(sample, it)| it.documents.iter().map(move |cited| (sample, cited)));
-    let dead = citations.filter(|(_, (document, version))| {
+    let citations = provenance.iter().flat_map(|(sample, it)| {
+        let alone = it.documents.len() == 1;
+        it.documents.iter().map(move |cited| (sample, alone, cited))
+    });
+    let dead = citations.filter(|(_, alone, (document, version))| {
         live.get(document).is_none_or(|now| match withdraw {
-            Withdraw::Deleted => *version < now.since,
+            Withdraw::Deleted => *version < if *alone { now.redone } else { now.since },
             Withdraw::DeletedOrChanged => *version != now.version,
         })
     });
-    dead.map(|(sample, (document, version))| format!("5: sample {sample} stands on {document} at {version:?}")).collect()
+    dead.map(|(sample, _, (document, version))| format!("5: sample {sample} stands on {document} at {version:?}")).collect()
 }
 
 /// 7: no two live samples ask the same question.

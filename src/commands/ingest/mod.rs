@@ -3,7 +3,7 @@
 mod decode;
 mod files;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -44,6 +44,23 @@ pub fn execute(config: &Config, args: &IngestArgs) -> anyhow::Result<ExitCode> {
     let totals = ingest.totals;
     print(&totals.summary())?;
     Ok(ExitCode::from(u8::from(args.strict && totals.bad_lines > 0)))
+}
+
+/// The documents of all files, as records of `documents`; nothing for what is no document.
+pub fn documents(files: &[PathBuf], limits: &Limits, mut each: impl FnMut(Option<(String, Vec<u8>)>)) -> anyhow::Result<()> {
+    for input in files::expand(files)? {
+        let place = || format!("can't read {}", input.name());
+        match &input {
+            Input::Text { path, id, .. } => each(text(id, std::fs::read(path).with_context(place)?, limits).ok()),
+            Input::Lines { path, .. } => {
+                let mut lines = files::open(path, &ProgressBar::hidden()).with_context(place)?;
+                while let Some((_, bytes)) = lines.next_line().with_context(place)? {
+                    each(line(bytes, limits).ok());
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Totals {

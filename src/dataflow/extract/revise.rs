@@ -91,7 +91,7 @@ pub(super) struct Revise {
 /// A document for whose concepts the model is asked.
 struct Asked {
     revision: Revision,
-    since: Version,
+    known: Known,
     inquiry: Inquiry,
 }
 
@@ -132,11 +132,7 @@ impl Stage for Revise {
 impl Revise {
     pub(super) fn new(context: &Context) -> Self {
         let config = &context.config;
-        let limits = answers::Limits {
-            topics: config.extract.max_topics,
-            key_concepts: config.extract.max_key_concepts,
-            ..answers::Limits::default()
-        };
+        let limits = config.extraction_limits();
         Revise {
             memory: Memory::default(),
             queues: Queues::default(),
@@ -153,15 +149,15 @@ impl Revise {
     /// It is this record's turn among those of its document.
     fn begin(&mut self, case: Case, revision: Revision, turn: &mut Turn<Call, Made<Decision>>) {
         let version = Version { partition: revision.origin.shard, offset: revision.origin.offset };
-        let hash = match &revision.content {
-            Content::Document(document) => Some(content_hash(document)),
+        let content = match &revision.content {
+            Content::Document(document) => Some((content_hash(document), document.redo)),
             Content::Deleted => None,
             Content::Undecodable { reason } => {
                 let reason = reason.clone();
                 return self.bury(case, revision, "decode", &reason, None, turn);
             }
         };
-        match self.memory.rule(revision.id, version, hash) {
+        match self.memory.rule(revision.id, version, content) {
             Ruling::Unchanged | Ruling::Absent => self.finish(case, &revision, Decision::Skipped, turn),
             Ruling::Delete => {
                 self.memory.outcome(revision.id, None);
@@ -174,19 +170,19 @@ impl Revise {
                 );
                 self.bury(case, revision, "decode", &reason, None, turn);
             }
-            Ruling::Revise { since } => self.revise(case, revision, since, turn),
+            Ruling::Revise(known) => self.revise(case, revision, known, turn),
         }
     }
 
-    /// The content is new: the concepts are the document's own, or the model's.
-    fn revise(&mut self, case: Case, mut revision: Revision, since: Version, turn: &mut Turn<Call, Made<Decision>>) {
+    /// The content is new, or asked about anew: the concepts are the document's own, or the model's.
+    fn revise(&mut self, case: Case, mut revision: Revision, known: Known, turn: &mut Turn<Call, Made<Decision>>) {
         let Content::Document(document) = &revision.content else { return };
         let own = !document.topics.is_empty() || !document.concepts.is_empty();
         match (self.source, own, &document.text) {
             (Source::Document | Source::DocumentOrModel, true, _) | (Source::Document, false, _) => {
                 let (topics, concepts) = (document.topics.clone(), document.concepts.clone());
                 let concepts = Concepts { topics, key_concepts: concepts, ..Concepts::default() };
-                self.write(case, revision, since, concepts, &Spent::default(), turn);
+                self.write(case, revision, known, concepts, &Spent::default(), turn);
             }
             (_, _, None) => {
                 let reason = "there is no text to extract concepts from; \
@@ -199,7 +195,7 @@ impl Revise {
                 let subject = String::from_utf8_lossy(&revision.key).into_owned();
                 let settings = Arc::clone(&self.settings);
                 let inquiry = Inquiry::new(revision.origin, &subject, request, settings, self.attempts, hits);
-                self.ask(case, Asked { revision, since, inquiry }, turn);
+                self.ask(case, Asked { revision, known, inquiry: inquiry.of_redo(known.redo) }, turn);
             }
         }
     }
@@ -219,7 +215,7 @@ impl Revise {
         match extraction(answer, &self.limits) {
             Ok(concepts) => {
                 let spent = asked.inquiry.spent.clone();
-                self.write(case, asked.revision, asked.since, concepts, &spent, turn);
+                self.write(case, asked.revision, asked.known, concepts, &spent, turn);
             }
             Err(problem) => {
                 if asked.inquiry.repair(&self.prompts, &answer.text, &problem) {
@@ -235,20 +231,20 @@ impl Revise {
         &mut self,
         case: Case,
         mut revision: Revision,
-        since: Version,
+        known: Known,
         concepts: Concepts,
         spent: &Spent,
         turn: &mut Turn<Call, Made<Decision>>,
     ) {
         let Content::Document(document) = &mut revision.content else { return };
-        let version = Version { partition: revision.origin.shard, offset: revision.origin.offset };
-        let hash = content_hash(document);
         let asked = spent.usage.calls > 0;
         let extraction = Extraction {
             text: None,
-            version,
-            since,
-            content_hash: hash,
+            version: known.version,
+            since: known.since,
+            redo: known.redo,
+            redone: known.redone,
+            content_hash: known.content_hash,
             level: concepts.level,
             subject: concepts.subject,
             topics: concepts.topics,
@@ -261,7 +257,7 @@ impl Revise {
             usage: spent.usage,
             cost: spent.cost,
         };
-        self.memory.outcome(revision.id, Some(Known { content_hash: hash, version, since }));
+        self.memory.outcome(revision.id, Some(known));
         let decision =
             Decision::Written { key: revision.key.clone(), text: document.text.take(), extraction: Box::new(extraction) };
         self.finish(case, &revision, decision, turn);

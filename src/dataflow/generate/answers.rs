@@ -117,7 +117,7 @@ impl Answers {
             let (subject, hits) = (&candidate.sample.provenance.combination, candidate.hits.clone());
             let settings = Arc::clone(&self.settings);
             let inquiry = Inquiry::new(candidate.origin, subject, request, settings, self.attempts, hits);
-            asked.inquiries.push(inquiry.of_candidate(candidate.ordinal, number));
+            asked.inquiries.push(inquiry.of_candidate(candidate.ordinal, number).of_redo(candidate.redo));
             asked.answers.push(None);
         }
         for index in 0..self.candidates as usize {

@@ -98,6 +98,13 @@ struct Asked {
     inquiry: Option<Inquiry>,
 }
 
+impl Asked {
+    /// Which time it is paid for on purpose: that of its document. A combination of two documents is never redone.
+    fn redo(&self) -> u32 {
+        if let [alone] = self.grounding.as_slice() { alone.extraction.redo } else { 0 }
+    }
+}
+
 type Output<'t> = &'t mut Turn<Call, Posted>;
 
 impl Stage for Questions {
@@ -128,7 +135,8 @@ impl Stage for Questions {
                 let subject = asked.work.combination.id.to_string();
                 let hits = asked.work.hits.clone();
                 let settings = Arc::clone(&self.settings);
-                asked.inquiry = Some(Inquiry::new(asked.work.origin, &subject, request, settings, self.attempts, hits));
+                let inquiry = Inquiry::new(asked.work.origin, &subject, request, settings, self.attempts, hits);
+                asked.inquiry = Some(inquiry.of_redo(asked.redo()));
                 self.ask(case, asked, turn);
             }
             Reply::Model(Replied { key, outcome: Ok(answer) }) => {
@@ -241,7 +249,7 @@ impl Questions {
 
     fn candidate(&self, asked: &Asked, ordinal: u32, question: CombinedQuestion, share: &Spent) -> Candidate {
         let combination = &asked.work.combination;
-        let sample_id = id::sample(combination.id, ordinal, 0);
+        let sample_id = id::sample(combination.id, ordinal, asked.redo());
         let prompt = [Prompt::Level1, Prompt::Level2, Prompt::Level3][level_index(combination.level)];
         let version = self.prompts.version(prompt).to_owned();
         let sample = Sample {
@@ -267,6 +275,7 @@ impl Questions {
         Candidate {
             origin: asked.work.origin,
             ordinal,
+            redo: asked.redo(),
             sample_id,
             question: id::question(&sample.question),
             sample: Box::new(sample),

@@ -43,6 +43,8 @@ pub(super) struct Withdrawals {
     ends: Option<BTreeMap<u32, u64>>,
     /// The epoch of the last record that was read.
     last_read: u64,
+    /// Where the antijoin is: what is owed doesn't wait for the calls under way.
+    probe: ProbeHandle<u64>,
 }
 
 impl Withdrawals {
@@ -60,6 +62,7 @@ impl Withdrawals {
             positions: BTreeMap::new(),
             ends: None,
             last_read: 0,
+            probe: ProbeHandle::new(),
         }
     }
 
@@ -69,7 +72,7 @@ impl Withdrawals {
         let documents = self.documents.to_collection(scope);
         let owed = withdrawals(citations, documents, self.withdraw);
         let by_shard = |update: &OwedUpdate| u64::from(update.0.1.shard);
-        flow::collect(owed.inner, by_shard, &self.inbox).probe_with(probe);
+        flow::collect(owed.inner, by_shard, &self.inbox).probe_with(&self.probe).probe_with(probe);
     }
 
     /// Reads this worker's partitions of both logs to the end, and returns who holds which question.
@@ -165,8 +168,9 @@ impl Withdrawals {
         }
     }
 
-    /// Takes over the changes of all epochs before the frontier; later ones may still be cancelled.
-    pub fn settle(&mut self, frontier: u64) {
+    /// Takes over the changes of all epochs before the antijoin's frontier; later ones may still be cancelled.
+    pub fn settle(&mut self) {
+        let frontier = self.frontier();
         let mut inbox = self.inbox.borrow_mut();
         let (passed, open) = inbox.drain(..).partition::<Vec<_>, _>(|(_, (_, epoch, _))| *epoch < frontier);
         inbox.extend(open);
@@ -214,10 +218,16 @@ impl Withdrawals {
     }
 
     /// Whether `extractions` is read to its end and no withdrawal is owed.
-    pub fn drained(&self, frontier: u64) -> bool {
+    pub fn drained(&self) -> bool {
         let read =
             self.ends.as_ref().is_none_or(|ends| ends.iter().all(|(partition, end)| self.positions[partition] >= *end));
-        read && frontier > self.last_read && !self.owed.values().any(Owed::due)
+        read && self.frontier() > self.last_read && !self.owed.values().any(Owed::due)
+    }
+}
+
+impl Withdrawals {
+    fn frontier(&self) -> u64 {
+        self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
     }
 }
 

@@ -188,7 +188,10 @@ impl Coordinator {
     ) -> Result<Vec<Mail>> {
         let mut mail = Vec::new();
         match &mut self.stage {
-            Stage::Waiting(ends) if watch.has_reached(Role::Extract, ends) => self.begin_settlement(&mut mail),
+            // Not while stopping: the backlog may not be extracted.
+            Stage::Waiting(ends) if !context.stopping() && watch.has_reached(Role::Extract, ends) => {
+                self.begin_settlement(&mut mail);
+            }
             Stage::Settling { reports, .. } if reports.len() == self.peers => self.settle(watch, context, &mut mail),
             Stage::Recording { largest, .. } if !recording => {
                 let letter = Letter::Open { largest: largest.iter().map(|(level, id)| (*level, *id)).collect() };

@@ -1,0 +1,144 @@
+//! What the calls of a record may need: its whole chain, each call once (protocol.md, "Window, permits, stop, limits").
+//!
+//! An answer has at most `max_tokens`. Of a prompt the tokenizer is not known: [`SAFETY`] times the estimate of
+//! [`approximate_tokens`] is taken for the most, which is a token for two ASCII characters, and two for any other. Repairs are not
+//! reserved: there are few, and most calls use a fraction of what is reserved for them. So the overshoot of a budget is at most
+//! what the repairs of the records under way use beyond what their other calls have left.
+
+use synthllm_llm::request::approximate_tokens;
+use synthllm_llm::{Price, Prompts, Request, Schema, Task, TaskSettings};
+use synthllm_log::Record;
+use synthllm_operators::answers;
+use synthllm_operators::budget::Amount;
+use synthllm_operators::codec;
+use synthllm_operators::record::Combination;
+
+use crate::config::{Config, Source, TaskConfig};
+
+/// A prompt has at most so many times the tokens that are estimated.
+const SAFETY: u64 = 2;
+
+/// One call of a task.
+#[derive(Clone, Debug)]
+struct Call {
+    /// The tokens of a request without its documents, concepts and questions, as estimated.
+    frame: u64,
+    longest_answer: u64,
+    price: Price,
+}
+
+impl Call {
+    fn new(task: &TaskConfig, empty: &Request) -> Self {
+        Call {
+            frame: approximate_tokens(&empty.body(&task.settings)) as u64,
+            longest_answer: longest_answer(&task.settings),
+            price: task.settings.price,
+        }
+    }
+
+    /// With documents, concepts or a question of so many tokens, as estimated.
+    fn at_most(&self, content: u64) -> Amount {
+        amount(self.price, SAFETY * (self.frame + content), self.longest_answer)
+    }
+}
+
+/// Tokens and what they cost, in billionths, rounded up.
+pub fn amount(price: Price, prompt: u64, completion: u64) -> Amount {
+    let cost = price.cost(synthllm_llm::Usage { prompt_tokens: prompt, completion_tokens: completion });
+    Amount { tokens: prompt + completion, cost: billionths(cost) }
+}
+
+/// Money in billionths, rounded up.
+pub fn billionths(cost: f64) -> u64 {
+    (cost * 1e9).ceil() as u64
+}
+
+/// A request's own fields win over `max_tokens`.
+fn longest_answer(settings: &TaskSettings) -> u64 {
+    let own = ["max_tokens", "max_completion_tokens"].map(|field| settings.extra.get(field));
+    let said = own.iter().flatten().filter_map(|value| value.as_u64()).max();
+    said.unwrap_or(u64::from(settings.max_tokens))
+}
+
+/// What the documents of extract need.
+#[derive(Clone, Debug)]
+pub struct OfDocuments {
+    call: Call,
+    asks: bool,
+    longest_text: u64,
+}
+
+impl OfDocuments {
+    /// With these settings.
+    pub fn new(config: &Config, prompts: &Prompts) -> Self {
+        let schema = Schema::new("extraction", answers::extraction_schema(&config.extraction_limits()));
+        OfDocuments {
+            call: Call::new(config.llm.of(Task::Extract), &prompts.extract("", schema)),
+            asks: config.extract.source != Source::Document,
+            longest_text: config.extract.max_prompt_tokens as u64,
+        }
+    }
+
+    /// A record of `documents`; nothing for a deletion. Whether it is unchanged or brings its own concepts is not known yet.
+    pub fn need(&self, record: &Record) -> Amount {
+        match &record.value {
+            Some(value) if self.asks => self.call.at_most(tokens_of_bytes(value).min(self.longest_text)),
+            _ => Amount::default(),
+        }
+    }
+}
+
+fn tokens_of_bytes(bytes: &[u8]) -> u64 {
+    let ascii = bytes.iter().filter(|byte| byte.is_ascii()).count();
+    (ascii.div_ceil(4) + (bytes.len() - ascii)) as u64
+}
+
+/// What the combinations of generate need.
+#[derive(Clone, Debug)]
+pub struct OfCombinations {
+    /// Of levels 1, 2, 3.
+    questions: [Call; 3],
+    answer: Call,
+    /// The most answers of a combination of levels 1, 2, 3.
+    answers: [u64; 3],
+    longest_texts: u64,
+    longest_question: u64,
+}
+
+impl OfCombinations {
+    /// With these settings.
+    pub fn new(config: &Config, prompts: &Prompts) -> Self {
+        let limits = config
+            .generate
+            .questions
+            .map(|questions| answers::Limits { questions: questions as usize, ..answers::Limits::default() });
+        let combined = |level: usize| Schema::new("combined", answers::combined_schema(&limits[level - 1]));
+        let empty = [
+            prompts.level1("", Schema::new("level1", answers::level1_schema(&limits[0]))),
+            prompts.level2("", &[], combined(2)),
+            prompts.level3(["", ""], &[], combined(3)),
+        ];
+        let question = config.llm.of(Task::Question);
+        OfCombinations {
+            questions: empty.map(|request| Call::new(question, &request)),
+            answer: Call::new(config.llm.of(Task::Answer), &prompts.answer("")),
+            answers: config.generate.questions.map(|most| u64::from(most) * u64::from(config.generate.answers)),
+            longest_texts: config.generate.max_prompt_tokens as u64,
+            longest_question: limits[0].question_length.div_ceil(4) as u64,
+        }
+    }
+
+    /// A record of `combinations`: its questions, and the answers to all of them.
+    pub fn need(&self, record: &Record) -> Amount {
+        let value = record.value.as_deref().unwrap_or_default();
+        // What can't be read ends the run when it is read.
+        codec::decode::<Combination>(value).map_or(Amount::default(), |combination| self.of(&combination))
+    }
+
+    fn of(&self, combination: &Combination) -> Amount {
+        let level = usize::from(combination.level.clamp(1, 3)) - 1;
+        let concepts: usize = combination.walk.iter().map(|node| approximate_tokens(&node.name) + 2).sum();
+        let question = self.questions[level].at_most(self.longest_texts + concepts as u64);
+        question.plus(self.answer.at_most(self.longest_question).times(self.answers[level]))
+    }
+}
