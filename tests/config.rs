@@ -91,7 +91,7 @@ fn everything_wrong_is_said_at_once_with_line_and_key() {
     the configuration has 8 problems
       synthllm.toml:1: `app`: found "a b", expected a name of 1 to 64 letters, digits, `.`, `_` and `-`
       synthllm.toml:4: `log.kind`: unknown variant `redis`, expected `sqlite` or `kafka`
-      synthllm.toml:5: `log.pth`: unknown key `pth`, expected one of `kind`, `path`, `brokers`, `prefix`, `partitions`, `documents`, `replication`, `properties`, `properties_file`
+      synthllm.toml:5: `log.pth`: unknown key `pth`, expected one of `kind`, `path`, `brokers`, `prefix`, `partitions`, `documents`, `replication`, `properties`, `properties_file`, `transaction_timeout`
       synthllm.toml:8: `llm.timeout`: invalid value: string "soon", expected a duration
       synthllm.toml:9: `llm.max_in_flight`: found 0, expected 1 to 100000
       synthllm.toml:12: `llm.answer.temperature`: found 9, expected 0 to 2
