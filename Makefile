@@ -30,6 +30,13 @@ lint: ## format, clippy and documentation, warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); fi
 
+.PHONY: chaos
+chaos: ## the fault suite: SEEDS=0..200; three brokers, killed processes, cut links; results in target/chaos.jsonl, resumable
+	@$(support)/setup.sh build kafka
+	@mkdir -p target
+	CHAOS_SEEDS="$${SEEDS:-0..200}" CHAOS_RESULTS="$(CURDIR)/target/chaos.jsonl" CHAOS_MINUTES=100000 \
+		cargo test --locked --test chaos -- --nocapture
+
 .PHONY: bench
 bench: ## the graph's and the pipeline's figures
 	cargo bench --locked --package synthllm-operators --bench graph
