@@ -12,5 +12,6 @@ mod graph_updates;
 mod kcat;
 mod kills;
 mod project;
+mod reconcile;
 mod running;
 mod zombie;

@@ -4,6 +4,7 @@ mod bad_input;
 mod changes;
 mod faults;
 mod graph_updates;
+mod reconcile;
 mod running;
 mod samples;
 mod settled;
