@@ -90,11 +90,13 @@ pub enum Counter {
     SettlementsAbandoned,
     /// Counts of nodes and edges written to `graph-updates`.
     GraphUpdates,
+    /// Documents taken for deleted because they were not there any more when `documents` was read anew.
+    Reconciled,
 }
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 24] = [
+    pub const ALL: [Counter; 25] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -119,6 +121,7 @@ impl Counter {
         Counter::Commits,
         Counter::SettlementsAbandoned,
         Counter::GraphUpdates,
+        Counter::Reconciled,
     ];
 
     /// The name in `progress`, tables and JSON.
@@ -148,6 +151,7 @@ impl Counter {
             Counter::Commits => "commits",
             Counter::SettlementsAbandoned => "settlements_abandoned",
             Counter::GraphUpdates => "graph_updates",
+            Counter::Reconciled => "reconciled",
         }
     }
 
@@ -261,6 +265,21 @@ impl Counters {
     pub fn retry(&self, role: Role, attempt: u32, wait: Duration, reason: &str) {
         debug!(role = role.name(), attempt, wait_ms = wait.as_millis() as u64, reason, "asking again");
         self.add(role, Counter::Retries, 1);
+    }
+
+    /// Shards begin to read their documents anew.
+    pub fn reconciling(&self, shards: &[u32]) {
+        info!(?shards, "deletions may have been forgotten before they were read: the documents are looked through anew");
+    }
+
+    /// A shard knows which documents are gone. They are counted with its transaction.
+    pub fn reconciled(&self, shard: u32, missing: usize) {
+        info!(shard, missing, "documents that are not there any more are taken for deleted");
+    }
+
+    /// It can't be told how long `documents` keeps deletions.
+    pub fn retention_unknown(&self, reason: &str) {
+        warn!(reason, "how long documents keeps deletions is unknown: one that was missed while away stays unnoticed");
     }
 
     /// A settlement can't be resumed: its cut can't be seen any more, or the settings have changed.

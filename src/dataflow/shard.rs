@@ -80,8 +80,13 @@ pub struct Shard<O> {
 }
 
 impl<O> Shard<O> {
-    /// Everything up to `position` has been read in `epoch`.
+    /// Everything up to `position` has been read in `epoch`. A position that was known already is no news: there would be nothing to
+    /// commit.
     pub fn has_read(&mut self, epoch: u64, position: u64, records: usize, bytes: usize) {
+        let known = self.bindings.back().map_or(self.progress.position, |last| last.position);
+        if records == 0 && position <= known {
+            return;
+        }
         match self.bindings.back_mut() {
             Some(last) if last.epoch == epoch => {
                 last.position = position;
@@ -124,6 +129,11 @@ impl<O> Shard<O> {
     /// Records and bytes that were read and are not committed.
     pub fn in_flight(&self) -> (usize, usize) {
         self.bindings.iter().fold((0, 0), |sum, binding| (sum.0 + binding.records, sum.1 + binding.bytes))
+    }
+
+    /// Whether everything that was read is committed.
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty() && self.quiet(u64::MAX)
     }
 
     /// Whether no transaction is under way.

@@ -7,6 +7,7 @@ mod faults;
 mod graph_updates;
 mod plan;
 mod redo;
+mod reconcile;
 mod running;
 mod samples;
 mod settled;
