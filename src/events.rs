@@ -379,6 +379,11 @@ pub mod delete {
     pub fn unknown_document(id: &str) {
         warn!("no document has the id {id:?}; its tombstone is written all the same");
     }
+
+    /// Ids that no live document has either, beyond those named.
+    pub fn more_unknown_documents(count: usize) {
+        warn!("{count} more ids are of no document; their tombstones are written all the same");
+    }
 }
 
 #[cfg(test)]
