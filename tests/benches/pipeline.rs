@@ -1,7 +1,7 @@
 //! The whole pipeline on SQLite against a scripted model server in another process: calls per second of CPU time against a bare
 //! loop with the same HTTP client, and the share of the ideal time when each call takes a second.
 //!
-//! `cargo bench -p synthllm --bench pipeline [-- DOCUMENTS]`
+//! `cargo bench -p synthllm --bench pipeline [-- instant|latency] [DOCUMENTS]`
 
 #[path = "pipeline/bare.rs"]
 mod bare;
