@@ -41,6 +41,7 @@ chaos: ## the fault suite: SEEDS=0..200; three brokers, killed processes, cut li
 bench: ## the graph's and the pipeline's figures
 	cargo bench --locked --package synthllm-operators --bench graph
 	cargo bench --locked --package synthllm-llm --bench calls
+	cargo bench --locked --package synthllm --bench pipeline
 
 .PHONY: kafka-up
 kafka-up: ## start an Apache Kafka broker on this machine, its data in .kafka
