@@ -23,10 +23,8 @@ fn answer() -> impl Strategy<Value = Answer> {
 fn provenance() -> impl Strategy<Value = Provenance> {
     let cited = (".*", any::<u32>(), any::<u64>())
         .prop_map(|(document, partition, offset)| (document, Version { partition, offset }));
-    (prop::collection::vec(cited, 0..4), any::<u128>()).prop_map(|(documents, question)| Provenance {
-        documents,
-        question: synthllm_operators::id::Id(question),
-    })
+    (prop::collection::vec(cited, 0..4), any::<u128>())
+        .prop_map(|(documents, question)| Provenance { documents, question: synthllm_operators::id::Id(question) })
 }
 
 /// Reads as every type of record; nothing may panic, and an error has words.

@@ -24,7 +24,11 @@ const NAMED: usize = 20;
 
 /// Writes one tombstone for each id, unknown ones too: `documents` may hold what no one has read yet.
 pub fn execute(config: &Config, args: &DeleteArgs) -> anyhow::Result<()> {
-    let mut wanted = Wanted { ids: ids(&args.ids, args.from_file.as_deref())?, source: args.source.clone(), limits: config.document_limits() };
+    let mut wanted = Wanted {
+        ids: ids(&args.ids, args.from_file.as_deref())?,
+        source: args.source.clone(),
+        limits: config.document_limits(),
+    };
     let log = logs::open(config)?;
     let known = wanted.find(&log)?;
     // Those found by their source are deleted with those that were named.

@@ -69,7 +69,7 @@ fn slow(documents: usize) {
     let ideal = |calls: f64| latency.as_secs_f64() * calls / in_flight as f64;
     let total = ideal(calls as f64) / run.wall.as_secs_f64();
     let (first, last) = (calls / 10, calls * 9 / 10);
-    let steady = ideal((last - first) as f64) / (served.arrivals[last] - served.arrivals[first]).as_secs_f64();
+    let steady = ideal((last - first) as f64) / served.arrivals[last].saturating_sub(served.arrivals[first]).as_secs_f64();
     println!(
         "1 s latency, {documents} documents, {in_flight} in flight (most seen: {}): {calls} calls in {:.2} s of time and {:.2} s of \
          CPU, {} MiB at most",
@@ -123,7 +123,7 @@ fn by_second(arrivals: &[Duration]) -> String {
     let first = arrivals.first().copied().unwrap_or_default();
     let mut counts = vec![0_usize; 1];
     for arrival in arrivals {
-        let second = (*arrival - first).as_secs() as usize;
+        let second = arrival.saturating_sub(first).as_secs() as usize;
         counts.resize(counts.len().max(second + 1), 0);
         counts[second] += 1;
     }
