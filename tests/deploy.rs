@@ -264,7 +264,7 @@ fn the_kubernetes_manifests_fit_their_schemas_and_start_all_processes() {
     assert!(wrong.unwrap_err().contains("podPolicy"), "a wrong key is found");
 }
 
-/// What a ConfigMap holds.
+/// What a `ConfigMap` holds.
 struct Mounted {
     names: BTreeSet<String>,
     config: Config,
