@@ -15,7 +15,12 @@ use timely::communication::WorkerGuards;
 
 use crate::cluster::{self, ClusterError, Membership, Plan};
 use crate::config::{self, Config, LogKind};
-use crate::dataflow::{self, Context, purse::Purse, status::Board, trim::Trimmer};
+use crate::dataflow::{
+    self, Context,
+    purse::Purse,
+    status::{Board, Loaded},
+    trim::Trimmer,
+};
 use crate::events::{Counter, Counters, Outcome};
 use crate::hint::Usage;
 use crate::status_line::{Snapshot, StatusLine};
@@ -201,7 +206,7 @@ fn snapshot(context: &Context) -> Snapshot {
     let combinations = [1, 2, 3].map(|level| counters.value(Role::Graph, Counter::combinations(level)));
     let waiting_for = match (context.status.is_missing(), context.status.now_loading()) {
         (Some(processes), _) => Some(processes),
-        (None, Some((role, read, total))) => Some(format!("{} to read its state, {read} of {total} records", role.name())),
+        (None, Some(loaded)) => Some(still_to_read(&loaded)),
         (None, None) => waits_for(&pool).or_else(|| context.purse.waits_for()),
     };
     Snapshot {
@@ -216,6 +221,12 @@ fn snapshot(context: &Context) -> Snapshot {
         oldest_call: pool.oldest_call(),
         waiting_for,
     }
+}
+
+fn still_to_read(loaded: &Loaded) -> String {
+    let Loaded { role, read, total, left } = loaded;
+    let left = left.map_or_else(String::new, |left| format!(", about {} s left", left.as_secs() + 1));
+    format!("{} to read its state, {read} of {total} records{left}", role.name())
 }
 
 /// Which endpoint keeps calls waiting, and why.

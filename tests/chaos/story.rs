@@ -101,6 +101,7 @@ pub fn run(world: &World, seed: u64) -> Figures {
         figures.violations.extend(paid.asked_again(&project));
         figures.violations.extend(wake(&project, zombies));
     }
+    world.replace_lost();
     let counts = project.server.counts();
     figures.calls = counts.values().map(|count| u64::from(count.requests)).sum();
     figures.lost_in_flight = counts.values().map(|count| u64::from(count.answered.saturating_sub(1))).sum();
@@ -184,6 +185,11 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
             fleet.wait_until(*length, || false);
             world.broker.kill(*node, "CONT");
         }
+        Fault::FillBroker { node } => {
+            world.broker.fill(*node);
+            world.broker.up(*node);
+        }
+        Fault::LoseBroker { node } => world.lose(*node),
         Fault::CutBroker { node, length } => {
             link(*node).set(Link::Cut);
             fleet.wait_until(*length, || false);

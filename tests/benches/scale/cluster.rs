@@ -1,0 +1,1 @@
+pub fn memory(_records: usize) {}
