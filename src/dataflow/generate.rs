@@ -8,6 +8,7 @@
 
 mod answers;
 mod fetch;
+mod owed;
 mod questions;
 mod withdrawals;
 

@@ -1,4 +1,4 @@
-//! What the roles tell the status line: how far they are with reading their state.
+//! What the roles tell the status line: how far they are with reading their state, and how long their commits take.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,6 +11,7 @@ use synthllm_operators::record::Role;
 pub struct Board {
     /// Of all workers; one that is dropped has read what it had to.
     loaders: Mutex<Vec<Weak<Share>>>,
+    committers: Mutex<Vec<Weak<Commits>>>,
     missing: Mutex<Option<String>>,
 }
 
@@ -46,6 +47,22 @@ pub struct Loaded {
     pub left: Option<Duration>,
 }
 
+/// The commits of a role on a worker.
+struct Commits {
+    role: Role,
+    under_way: Mutex<Option<Instant>>,
+}
+
+/// With this a worker tells since when its oldest commit is under way; it counts until it is dropped.
+pub struct Committing(Arc<Commits>);
+
+impl Committing {
+    /// The oldest commit is under way since then, if one is.
+    pub fn since(&self, began: Option<Instant>) {
+        *self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
+}
+
 impl Board {
     /// A worker begins to read its share of a role's state.
     pub fn loading(&self, role: Role) -> Loading {
@@ -66,6 +83,28 @@ impl Board {
         let total = shares().map(|share| share.total.load(Relaxed)).sum();
         let elapsed = shares().map(|share| share.since.elapsed()).max()?;
         Some(Loaded { role, read, total, left: time_left(elapsed, read, total) })
+    }
+
+    /// A worker begins to commit for a role.
+    pub fn committing(&self, role: Role) -> Committing {
+        let commits = Arc::new(Commits { role, under_way: Mutex::default() });
+        self.committers().push(Arc::downgrade(&commits));
+        Committing(commits)
+    }
+
+    /// The role whose commit has been under way for the longest time, if one is.
+    pub fn oldest_commit(&self) -> Option<(Role, Duration)> {
+        let mut committers = self.committers();
+        committers.retain(|commits| commits.strong_count() > 0);
+        let ages = committers.iter().filter_map(Weak::upgrade).filter_map(|commits| {
+            let began = *commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            Some((commits.role, began?.elapsed()))
+        });
+        ages.max_by_key(|(_, age)| *age)
+    }
+
+    fn committers(&self) -> MutexGuard<'_, Vec<Weak<Commits>>> {
+        self.committers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn loaders(&self) -> MutexGuard<'_, Vec<Weak<Share>>> {
@@ -103,6 +142,20 @@ mod tests {
         assert!(loaded.left.is_some());
         drop(shares);
         assert_eq!(board.now_loading(), None);
+    }
+
+    #[test]
+    fn the_oldest_commit_is_told_while_it_is_under_way() {
+        let (board, now) = (Board::default(), Instant::now());
+        let (extract, graph) = (board.committing(Role::Extract), board.committing(Role::Graph));
+        assert_eq!(board.oldest_commit(), None);
+        graph.since(Some(now));
+        extract.since(Some(now.checked_sub(Duration::from_secs(9)).expect("the machine runs for longer")));
+        assert!(board.oldest_commit().is_some_and(|(role, age)| role == Role::Extract && age.as_secs() >= 9));
+        extract.since(None);
+        assert!(board.oldest_commit().is_some_and(|(role, _)| role == Role::Graph));
+        drop(graph);
+        assert_eq!(board.oldest_commit(), None);
     }
 
     #[test]

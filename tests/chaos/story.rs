@@ -164,7 +164,7 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
         Fault::Kill { process } => fleet.runs[process % count].kill(),
         Fault::Freeze { process } => {
             let mut run = fleet.runs.remove(process % count);
-            if run.ended().is_none() {
+            if owns_its_shards(&mut run) {
                 run.signal("STOP");
                 zombies.push(run);
             }
@@ -210,6 +210,19 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
             project.server.add_rule(Rule::first(*times, ModelFault::Status(*status, "scripted".into())));
         }
     }
+}
+
+/// Waits until a process has begun a role. One that is frozen before is a late start when it wakes, not a zombie: it is killed instead.
+fn owns_its_shards(run: &mut Running) -> bool {
+    let deadline = Instant::now() + AT_THE_LATEST;
+    while run.ended().is_none() && Instant::now() < deadline {
+        if run.said().contains("the role has its state and begins") {
+            return true;
+        }
+        // Not for its length: the question is asked again until the deadline.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
 }
 
 /// A link between two processes breaks for longer than their patience, and is mended.

@@ -20,19 +20,14 @@ use timely::worker::Worker;
 use super::super::Context;
 use super::super::flow::{self, Inbox};
 use super::answers::Holding;
+use super::owed::{Cited, Owed};
 use crate::config;
 
 /// A change of the citations that are owed: citation with its document, epoch, difference.
-type OwedUpdate = ((DocumentId, Citation), u64, isize);
+type OwedUpdate = (Cited, u64, isize);
 
-/// A sample of which dead citations are known.
-struct Owed {
-    shard: u32,
-    question: Id,
-    citations: Vec<(DocumentId, Citation)>,
-    count: isize,
-    withdrawn: bool,
-}
+/// A transaction withdraws so many samples at most.
+const WITHDRAW_AT_ONCE: usize = 5_000;
 
 /// The antijoin of provenance and live documents, fed by the logs, read at the frontier.
 pub(super) struct Withdrawals {
@@ -40,7 +35,7 @@ pub(super) struct Withdrawals {
     citations: InputSession<u64, (DocumentId, Citation), isize>,
     documents: InputSession<u64, (DocumentId, Incarnation), isize>,
     inbox: Inbox<OwedUpdate>,
-    owed: HashMap<Id, Owed>,
+    owed: Owed,
     reader: Option<Box<dyn Reader>>,
     positions: BTreeMap<u32, u64>,
     ends: Option<BTreeMap<u32, u64>>,
@@ -60,7 +55,7 @@ impl Withdrawals {
             citations: InputSession::new(),
             documents: InputSession::new(),
             inbox: Inbox::default(),
-            owed: HashMap::new(),
+            owed: Owed::default(),
             reader: None,
             positions: BTreeMap::new(),
             ends: None,
@@ -210,39 +205,24 @@ impl Withdrawals {
         let (passed, open) = inbox.drain(..).partition::<Vec<_>, _>(|(_, (_, epoch, _))| *epoch < frontier);
         inbox.extend(open);
         drop(inbox);
-        for (_, (citation, _, difference)) in passed {
-            let Citation { sample, shard, question, .. } = citation.1;
-            let owed = self.owed.entry(sample).or_insert_with(|| Owed {
-                shard,
-                question,
-                citations: citation.1.siblings(citation.0),
-                count: 0,
-                withdrawn: false,
-            });
-            owed.count += difference;
-            if owed.count == 0 {
-                self.owed.remove(&sample);
-            }
+        for (_, (cited, _, difference)) in passed {
+            self.owed.change(cited, difference);
         }
     }
 
     /// The shards that owe a withdrawal.
     pub fn owed_shards(&self) -> BTreeSet<u32> {
-        self.owed.values().filter(|owed| owed.due()).map(|owed| owed.shard).collect()
+        self.owed.shards()
     }
 
-    /// The samples that a shard withdraws now, in order; their citations go.
+    /// The samples that a shard withdraws in its next transaction, in order; their citations go.
     pub fn take(&mut self, shard: u32) -> Vec<Holding> {
-        let mut taken = Vec::new();
-        for (&sample, owed) in self.owed.iter_mut().filter(|(_, owed)| owed.shard == shard && owed.due()) {
-            owed.withdrawn = true;
-            taken.push(Holding { question: owed.question, sample, holds: false });
-            for citation in std::mem::take(&mut owed.citations) {
-                self.citations.update(citation, -1);
-            }
-        }
-        taken.sort_by_key(|holding| holding.sample);
-        taken
+        let withdrawn = self.owed.take(shard, WITHDRAW_AT_ONCE).into_iter();
+        let holdings = withdrawn.map(|withdrawn| {
+            withdrawn.citations.into_iter().for_each(|cited| self.citations.update(cited, -1));
+            Holding { question: withdrawn.question, sample: withdrawn.sample, holds: false }
+        });
+        holdings.collect()
     }
 
     /// From now on `extractions` ends where it ends now.
@@ -256,19 +236,13 @@ impl Withdrawals {
     pub fn drained(&self) -> bool {
         let read =
             self.ends.as_ref().is_none_or(|ends| ends.iter().all(|(partition, end)| self.positions[partition] >= *end));
-        read && self.frontier() > self.last_read && !self.owed.values().any(Owed::due)
+        read && self.frontier() > self.last_read && self.owed.is_empty()
     }
 }
 
 impl Withdrawals {
     fn frontier(&self) -> u64 {
         self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
-    }
-}
-
-impl Owed {
-    fn due(&self) -> bool {
-        self.count > 0 && !self.withdrawn
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a process costs, as Linux tells it.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a process cost.
@@ -17,8 +17,21 @@ pub struct Measured {
 
 /// Runs a program to its end, which must be success.
 pub fn measure(command: &mut Command) -> Measured {
+    measure_all(std::slice::from_mut(command)).remove(0)
+}
+
+/// Runs programs beside each other to their ends, which must be success.
+pub fn measure_all(commands: &mut [Command]) -> Vec<Measured> {
     let started = Instant::now();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let start = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let children: Vec<Child> = commands.iter_mut().map(|command| start(command).expect("the program starts")).collect();
+    std::thread::scope(|scope| {
+        let watched: Vec<_> = children.into_iter().map(|child| scope.spawn(move || watch(child, started))).collect();
+        watched.into_iter().map(|thread| thread.join().expect("a program succeeds")).collect()
+    })
+}
+
+fn watch(mut child: Child, started: Instant) -> Measured {
     let (mut peak_bytes, mut last_bytes) = (0, 0);
     // A process that has ended and was not waited for still has its CPU time, but no memory.
     while let Some((peak, now)) = memory(child.id()) {
