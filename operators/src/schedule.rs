@@ -111,9 +111,11 @@ impl Schedule {
         let before = *standing;
         change(standing);
         let after = *standing;
-        self.open.remove(&Order::of(self.seed, node, before.issued));
-        if after.issued < self.quota.of(after.documents) {
-            self.open.insert(Order::of(self.seed, node, after.issued));
+        // Most changes are one more document of a node whose next start is the same.
+        let next = |standing: Standing| (standing.issued < self.quota.of(standing.documents)).then_some(standing.issued);
+        if next(before) != next(after) {
+            next(before).map(|start| self.open.remove(&Order::of(self.seed, node, start)));
+            next(after).map(|start| self.open.insert(Order::of(self.seed, node, start)));
         }
         if after.documents == 0 && after.issued == 0 {
             self.nodes.remove(&node);

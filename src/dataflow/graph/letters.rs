@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use synthllm_log::LogName;
+use synthllm_log::{LogName, Record};
 use synthllm_operators::ask::Case;
+use synthllm_operators::codec;
 use synthllm_operators::graph::{Outcome as Drawn, auto_start};
-use synthllm_operators::id::{Id, Kind};
-use synthllm_operators::upsert::Entry;
+use synthllm_operators::id::{DocumentId, Id, Kind};
+use synthllm_operators::normal::concept_name;
+use synthllm_operators::record::{ExtractionConcepts, Role};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Input;
 use timely::worker::Worker;
@@ -16,7 +18,6 @@ use timely::worker::Worker;
 use super::super::Context;
 use super::super::flow::{Inbox, collect};
 use super::coordinator::Report;
-use super::loader::entry;
 use crate::config;
 
 /// A letter on its way to a worker, or to the worker of a shard.
@@ -117,23 +118,31 @@ pub(super) fn start_kind(worker: &mut Worker, context: &Context, post: &mut Post
 /// Whether this worker's partitions have live documents, and any with a topic.
 fn any_topics(worker: &Worker, context: &Context) -> Result<(bool, bool)> {
     let from = super::super::from_start_of_mine(worker, &context.log, LogName::Extractions)?;
-    let mut topics: HashMap<Vec<u8>, bool> = HashMap::new();
+    let mut topics: HashMap<DocumentId, bool> = HashMap::new();
     let mut failure = None;
+    let loading = context.status.loading(Role::Graph);
     synthllm_log::read_to_end(
         &context.log,
         LogName::Extractions,
         &from,
-        |record| match entry(&record, usize::MAX) {
-            Ok(Entry { content: Some(content), .. }) => {
-                topics.insert(record.key.unwrap_or_default(), !content.topics.is_empty());
+        |record| {
+            let document = DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
+            match has_topic(&record) {
+                Ok(Some(any)) => _ = topics.insert(document, any),
+                Ok(None) => _ = topics.remove(&document),
+                Err(error) => failure = Some(error),
             }
-            Ok(_) => {
-                topics.remove(&record.key.unwrap_or_default());
-            }
-            Err(error) => failure = Some(error),
         },
-        |_, _| (),
+        |read, total| loading.is_at(read, total),
     )?;
     let found = (!topics.is_empty(), topics.values().any(|any| *any));
     failure.map_or(Ok(found), Err)
+}
+
+/// Whether a record names a topic; none for a tombstone.
+fn has_topic(record: &Record) -> Result<Option<bool>> {
+    let Some(value) = &record.value else { return Ok(None) };
+    let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
+    let concepts: ExtractionConcepts<'_> = codec::decode_beginning(value).with_context(place)?;
+    Ok(Some(concepts.topics.iter().any(|(name, _)| !concept_name(name).is_empty())))
 }
