@@ -16,7 +16,7 @@ pub struct Hit {
 }
 
 /// The answers found in a shard's journal at its start, by subject.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, PartialEq, Debug)]
 pub struct Hits(HashMap<String, Vec<Hit>>);
 
 impl Hits {
@@ -54,7 +54,7 @@ impl Hits {
 /// Law: [`LowMark::at`] is the lowest journal offset of an answer whose origin is not below the given progress, hits
 /// included; with none open, the end of the journal.
 /// Cost: O(log open answers) per answer; amortised O(1) per commit.
-#[derive(Default, Debug, Clone)]
+#[derive(Default, Debug, Clone, PartialEq)]
 pub struct LowMark {
     open: BTreeMap<u64, Vec<u64>>,
     end: u64,

@@ -80,7 +80,6 @@ pub struct Graph {
     shards: u32,
 }
 
-
 impl Graph {
     /// Starts the role, whose shards are fenced: reads where it stands, builds the dataflow, and begins to load the index.
     pub fn start(worker: &mut Worker, context: &Arc<Context>, writers: Vec<(u32, Box<dyn Writer>)>) -> Result<Self> {
