@@ -2,9 +2,9 @@
 //!
 //! Law: one holder per question hash; a duplicate waits until the holder is answered, and is dropped then; when the holder
 //! fails, the first that waits takes over. A committed sample holds its question until it is withdrawn.
-//! Cost: O(1) per question; 40 bytes per held question.
+//! Cost: O(log questions) each; about 60 bytes per held question.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::Id;
 
@@ -22,15 +22,15 @@ pub enum Claim {
     Duplicate,
 }
 
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Holder {
     Asking { asker: Asker, waiting: VecDeque<Asker> },
     Sample(Id),
 }
 
 /// The holders of all questions of this worker's share of hashes.
-#[derive(Default, Debug)]
-pub struct Holders(HashMap<Id, Holder>);
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Holders(BTreeMap<Id, Holder>);
 
 impl Holders {
     /// An asker has a question.

@@ -1,6 +1,6 @@
 //! Which answers of a shard's journal are still needed (protocol.md, "Journal"): the hits after a start, and the low mark.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::record::{Answer, JournalKey};
 
@@ -17,7 +17,7 @@ pub struct Hit {
 
 /// The answers found in a shard's journal at its start, by subject.
 #[derive(Clone, Default, PartialEq, Debug)]
-pub struct Hits(HashMap<String, Vec<Hit>>);
+pub struct Hits(BTreeMap<String, Vec<Hit>>);
 
 impl Hits {
     /// Adds an answer found at the start.

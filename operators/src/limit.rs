@@ -12,7 +12,7 @@ use crate::id::ConceptId;
 use crate::schedule::Order;
 
 /// Accepts outcomes in order until the limit is reached.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limit {
     seed: u64,
     remaining: Option<u64>,

@@ -1,90 +1,82 @@
-//! Visits every state that a model can reach, depth first, each once; a fault is possible between any two steps.
+//! Searches the states of a scenario: all of them, or those on random ways.
 
 use std::collections::HashSet;
-use std::hash::Hash;
 
-use xxhash_rust::xxh3::Xxh3;
+use synthllm_operators::draw::{Choice, Draw, WalkId};
+use synthllm_operators::id::ConceptId;
 
-/// A step, for the path to a broken state: what was done, in which shard, about which record.
-pub type Step = (&'static str, usize, u64);
+use crate::check::check_caught_up;
+use crate::rules::Rules;
+use crate::state::{Scenario, State, Step};
 
-/// The steps that can be taken in a state, each with the state after it.
-pub type Next<S> = Vec<(Step, S)>;
-
-/// A protocol as a state machine.
-pub trait Model {
-    /// Everything durable, and the processes.
-    type State: Hash;
-
-    /// The state at first.
-    fn first(&self) -> Self::State;
-
-    /// The steps of the protocol. A state without any is final.
-    fn steps(&self, state: &Self::State, next: &mut Next<Self::State>);
-
-    /// What may go wrong now.
-    fn faults(&self, state: &Self::State, next: &mut Next<Self::State>);
-
-    /// Which invariant is broken, if one is.
-    fn judge(&self, state: &Self::State, is_final: bool) -> Result<(), &'static str>;
-}
-
-/// What was found.
-pub struct Report {
-    /// Distinct states that were visited.
+/// What a search has found.
+#[derive(Debug)]
+pub struct Found {
+    /// States that were looked at, and those of them in which everything was caught up.
     pub states: usize,
-    /// Those without a next step.
-    pub finals: usize,
-    /// The first broken invariant, with the steps that led to it.
-    pub broken: Option<(&'static str, Vec<Step>)>,
+    pub ends: usize,
+    /// The first broken invariant, with the steps to it.
+    pub broken: Option<String>,
 }
 
-/// Explores until all states are visited or one is broken.
-pub fn explore<M: Model>(model: &M) -> Report {
-    let mut report = Report { states: 0, finals: 0, broken: None };
-    let (mut seen, mut path) = (HashSet::new(), Vec::new());
-    let mut stack = vec![(0, ("first", 0, 0), model.first())];
-    while let Some((depth, step, state)) = stack.pop() {
-        if !seen.insert(fingerprint(&state)) {
+/// Looks at all states, or until an invariant is broken.
+pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
+    let mut found = Found { states: 0, ends: 0, broken: None };
+    let first = State::new(scenario.clone(), rules);
+    let mut seen = HashSet::from([first.fingerprint()]);
+    let mut path: Vec<(Option<Step>, Vec<State>, Vec<Step>)> = vec![visit(None, first, &mut found)];
+    while let Some((_, states, steps)) = path.last_mut() {
+        let (Some(state), Some(step)) = (states.last(), steps.pop()) else {
+            path.pop();
             continue;
+        };
+        let next = state.take(step).and_then(|next| {
+            if !seen.insert(next.fingerprint()) {
+                return Ok(None);
+            }
+            let entry = visit(Some(step), next, &mut found);
+            if entry.2.is_empty() || entry.1[0].steps().is_empty() {
+                check_caught_up(&entry.1[0]).map(|()| Some(entry))
+            } else {
+                Ok(Some(entry))
+            }
+        });
+        match next {
+            Ok(Some(entry)) => path.push(entry),
+            Ok(None) => (),
+            Err(problem) => {
+                let steps = path.iter().filter_map(|(step, ..)| *step).chain([step]);
+                let way: Vec<String> = steps.map(|step| format!("{step:?}")).collect();
+                found.broken = Some(format!("{problem}\n  after {}", way.join("\n        ")));
+                return found;
+            }
         }
-        path.truncate(depth);
-        path.push(step);
-        let mut next = Vec::new();
-        model.steps(&state, &mut next);
-        report.finals += usize::from(next.is_empty());
-        if let Err(what) = model.judge(&state, next.is_empty()) {
-            report.broken = Some((what, path));
-            break;
-        }
-        model.faults(&state, &mut next);
-        stack.extend(next.into_iter().map(|(step, state)| (depth + 1, step, state)));
     }
-    report.states = seen.len();
-    report
+    found
 }
 
-fn fingerprint(state: &impl Hash) -> u128 {
-    let mut hasher = Xxh3::new();
-    state.hash(&mut hasher);
-    hasher.digest128()
+fn visit(step: Option<Step>, state: State, found: &mut Found) -> (Option<Step>, Vec<State>, Vec<Step>) {
+    found.states += 1;
+    let mut steps = state.steps();
+    found.ends += usize::from(steps.is_empty());
+    steps.extend(state.faults());
+    (step, vec![state], steps)
 }
 
-/// Explores a model whose rules all hold: nothing may break, and at least so many states must have been visited.
-pub fn holds(name: &str, model: &impl Model, at_least: usize) {
-    let report = explore(model);
-    println!("{name}: {} states, {} of them final", report.states, report.finals);
-    assert!(report.broken.is_none(), "{name}: {:?}", report.broken);
-    assert!(report.finals > 0, "{name} never ends");
-    assert!(report.states >= at_least, "{name}: only {} states", report.states);
-}
-
-/// Explores a model without one rule: this invariant must break.
-pub fn breaks(name: &str, model: &impl Model, invariant: &str) {
-    let report = explore(model);
-    let Some((what, path)) = report.broken else {
-        panic!("{name}: nothing broke in {} states", report.states);
-    };
-    println!("{name}: {what} after {} states: {path:?}", report.states);
-    assert!(what.starts_with(invariant), "{name}: {what}: {path:?}");
+/// Goes one random way until everything is caught up. Returns how many steps it took.
+pub fn walk(scenario: &Scenario, rules: Rules, seed: u64) -> Result<usize, String> {
+    let mut state = State::new(scenario.clone(), rules);
+    let mut count: u64 = 0;
+    loop {
+        let mut draw = Draw::new(WalkId { seed, node: ConceptId(0), start: count }, 0, 0, Choice::Plan);
+        let (steps, faults) = (state.steps(), state.faults());
+        if steps.is_empty() {
+            return check_caught_up(&state).map(|()| count as usize).map_err(|problem| format!("{problem} (seed {seed})"));
+        }
+        let choices = if !faults.is_empty() && draw.below(40) == 0 { faults } else { steps };
+        let step = choices[draw.below(choices.len() as u64) as usize];
+        state = state.take(step).map_err(|problem| format!("{problem} (seed {seed}, after {count} steps)"))?;
+        count += 1;
+        assert!(count < 100_000, "no end in sight, seed {seed}");
+    }
 }

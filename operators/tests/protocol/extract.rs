@@ -1,261 +1,225 @@
-//! The role extract: two shards of documents in one process, journals, and a former process that still runs.
-//!
-//! What the implementation decides is asked of it: [`Memory`] and [`Queues`], [`Hits`], [`LowMark`] and [`low_mark`]. When
-//! shards read, stage and commit lies in `src/dataflow/{flow,shard,commit,trim}.rs`, and what a dead letter does in
-//! `src/dataflow/extract/revise.rs`; both are modelled again in `extract_worker.rs`, one epoch for each record.
+//! The role extract. Driven directly: `Memory` (what a record changes), `Queues` (the turns of a document's records), the books.
 
 use std::collections::BTreeMap;
 
 use synthllm_operators::id::DocumentId;
-use synthllm_operators::revise::Known;
+use synthllm_operators::journal::Hit;
+use synthllm_operators::record::{JournalKey, Origin, Role, Version};
+use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
 
-use crate::explore::{Model, Next};
-use crate::extract_worker::Worker;
-use crate::log::{Log, Owner};
+use crate::log::{Log, Place, Value};
+use crate::process::{Call, Output, Process, Stop, World};
+use crate::rules::Rule;
+use crate::server;
 
-/// Shards, which are partitions of `documents`.
-pub const SHARDS: usize = 2;
-
-/// What a record of `documents` says.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Content {
-    /// A document with this content.
-    Is(u8),
-    /// A tombstone.
-    Deleted,
-    /// Bytes that are no document.
-    Undecodable,
+/// What became of a record of `documents`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    Skipped,
+    Deleted(u8),
+    Written(u8, Known),
+    /// A dead letter, and whether the document lived and is gone.
+    Buried(u8, bool),
 }
 
-/// A record of `documents`: the document's id and what it says.
-pub type Record = (&'static str, Content);
-
-/// A rule of protocol.md that can be left out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rule {
-    /// Records of one document are decided each after the outcome of the one before it.
-    InOrder,
-    /// After a start the memory comes from `extractions`.
-    MemoryFromExtractions,
-    /// A dead letter of a known document also writes its tombstones.
-    DeadLettersDelete,
-    /// All shards of a role are fenced before any of its state is read.
-    AllFencedFirst,
-    /// A new owner fences the former one and aborts its transaction.
-    Fencing,
-    /// The low mark counts hits.
-    HitsHoldTheLowMark,
-    /// The subject of a journal key is the document id only.
-    SubjectIsTheDocument,
-    /// Trimming only below marks whose commit was confirmed.
-    TrimConfirmed,
-    /// Outputs and progress come from one snapshot of the frontier.
-    OneSnapshot,
+/// A record on its way.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Case {
+    pub origin: Origin,
+    epoch: u64,
+    document: u8,
+    content: Option<u8>,
+    hits: Vec<Hit>,
+    asked: Option<(Known, Call, u32)>,
 }
 
-/// What is explored.
+/// The role's state in a process.
+#[derive(Clone, Default, Debug)]
 pub struct Extract {
-    /// The records of each partition of `documents`.
-    pub documents: [Vec<Record>; SHARDS],
-    /// How often a process dies.
-    pub crashes: u8,
-    /// How many calls fail for good.
-    pub failures: u8,
-    /// How many superseded documents compaction takes.
-    pub compactions: u8,
-    /// Whether a process that is replaced may still be running.
-    pub zombies: bool,
-    /// The rule that is left out.
-    pub without: Option<Rule>,
+    cases: Vec<Case>,
+    live: BTreeMap<u8, Known>,
 }
 
-/// An answer in the journal.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Journaled {
-    /// The document, and with a wrong key its version too.
-    pub subject: String,
-    /// What was asked about.
-    pub content: u8,
-    /// The record for which it was asked.
-    pub origin: u64,
-}
-
-/// The record of a shard in `progress`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
-pub struct Progress {
-    /// The next offset to be read.
-    pub position: u64,
-    /// See [`synthllm_operators::journal`].
-    pub low_mark: u64,
-}
-
-/// The logs and the processes.
-#[derive(Clone, Hash)]
-pub struct State {
-    /// Documents that compaction took.
-    pub compacted: [Vec<u64>; SHARDS],
-    /// The log `extractions`.
-    pub extractions: Log<(&'static str, Option<Known>)>,
-    /// The log `journal-extract`.
-    pub journal: [Log<Journaled>; SHARDS],
-    /// The log `progress`, each shard's last record.
-    pub progress: [Progress; SHARDS],
-    /// The epoch of each shard's producer.
-    pub epochs: [u8; SHARDS],
-    /// The committed outcomes: offset, and whether it was a dead letter.
-    pub outcomes: [Vec<(u64, bool)>; SHARDS],
-    /// The process that runs, and the one before it.
-    pub workers: [Option<Worker>; 2],
-    crashes: u8,
-    /// Calls that may still fail.
-    pub failures: u8,
-    compactions: u8,
-    /// An invariant that a step has broken.
-    pub broken: Option<&'static str>,
-}
-
-impl State {
-    /// Becomes the owner of a shard.
-    pub fn fence(&mut self, shard: usize, aborts: bool) -> Owner {
-        self.epochs[shard] += 1;
-        if aborts {
-            self.extractions.abort_all_of(shard);
-            self.journal[shard].abort_all_of(shard);
-        }
-        (shard, self.epochs[shard])
-    }
-
-    /// The live extractions, as `extractions` tells.
-    pub fn live(&self) -> BTreeMap<&'static str, Known> {
-        let mut live = BTreeMap::new();
-        for (_, &(key, known)) in self.extractions.committed() {
-            match known {
-                Some(known) => live.insert(key, known),
-                None => live.remove(key),
-            };
-        }
-        live
-    }
+fn id(document: u8) -> DocumentId {
+    DocumentId(document.into())
 }
 
 impl Extract {
-    /// Whether a rule is in force.
-    pub fn keeps(&self, rule: Rule) -> bool {
-        self.without != Some(rule)
-    }
-
-    /// The next record of a partition from a position on.
-    pub fn record(&self, state: &State, shard: usize, from: u64) -> Option<u64> {
-        (from..self.documents[shard].len() as u64).find(|offset| !state.compacted[shard].contains(offset))
-    }
-
-    /// What must live at the end: the last content of each document, unless its record is a dead letter.
-    fn wanted(&self, state: &State) -> BTreeMap<DocumentId, u128> {
-        let mut wanted = BTreeMap::new();
-        for (shard, records) in self.documents.iter().enumerate() {
-            for (&(key, content), offset) in records.iter().zip(0..) {
-                let dead = state.outcomes[shard].contains(&(offset, true));
-                match content {
-                    Content::Is(content) if !dead => wanted.insert(DocumentId::of(key), u128::from(content)),
-                    _ => wanted.remove(&DocumentId::of(key)),
-                };
-            }
-        }
-        wanted
-    }
-
-    fn judge_final(&self, state: &State) -> Result<(), &'static str> {
-        for shard in 0..SHARDS {
-            let known = self.documents[shard].len() - state.compacted[shard].len();
-            let outcomes = state.outcomes[shard].iter().filter(|(offset, _)| !state.compacted[shard].contains(offset));
-            if outcomes.count() != known {
-                return Err("1: a record has no outcome");
-            }
-        }
-        let live = state.live().into_iter().map(|(key, known)| (DocumentId::of(key), known.content_hash));
-        if live.collect::<BTreeMap<_, _>>() == self.wanted(state) {
-            Ok(())
-        } else {
-            Err("lost: what lives is not what stands in documents")
-        }
-    }
-
-    fn compact(&self, state: &State, next: &mut Next<State>) {
-        for (shard, records) in self.documents.iter().enumerate() {
-            for (&(key, _), offset) in records.iter().zip(0_u64..) {
-                let superseded = records.iter().skip(offset as usize + 1).any(|later| later.0 == key);
-                if superseded && !state.compacted[shard].contains(&offset) {
-                    let mut after = state.clone();
-                    after.compactions -= 1;
-                    after.compacted[shard].push(offset);
-                    after.compacted[shard].sort_unstable();
-                    next.push((("compaction takes", shard, offset), after));
+    /// The memory of a shard: the live extractions whose version lies in its partition, from all partitions.
+    pub fn load(&mut self, shard: u32, world: &World) {
+        for partition in [0, 1] {
+            for (_, value) in world.logs.read((Log::Extractions, partition), 0) {
+                match value {
+                    Value::Extraction(document, Some(known)) if known.version.partition == shard => {
+                        self.live.insert(*document, *known);
+                    }
+                    Value::Extraction(document, None) => _ = self.live.remove(document),
+                    _ => (),
                 }
             }
         }
     }
+
+    fn memory(&self) -> Memory {
+        let mut memory = Memory::default();
+        self.live.iter().for_each(|(document, known)| memory.outcome(id(*document), Some(*known)));
+        memory
+    }
+
+    /// Those whose turn it is not wait behind the first open record of their document.
+    fn queues(&self) -> Queues<Origin> {
+        let mut queues = Queues::default();
+        self.cases.iter().for_each(|case| _ = queues.enter(id(case.document), case.origin));
+        queues
+    }
+
+    pub fn first_open(&self) -> Option<u64> {
+        self.cases.iter().map(|case| case.epoch).min()
+    }
+
+    pub fn in_flight(&self, shard: u32) -> usize {
+        self.cases.iter().filter(|case| case.origin.shard == shard).count()
+    }
+
+    /// The records for which a call is under way.
+    pub fn calls(&self, shard: u32) -> Vec<u64> {
+        let asked = self.cases.iter().filter(|case| case.origin.shard == shard && case.asked.is_some());
+        asked.map(|case| case.origin.offset).collect()
+    }
+
+    fn place(&self, origin: Origin) -> usize {
+        self.cases.iter().position(|case| case.origin == origin).expect("an open record has a case")
+    }
 }
 
-impl Model for Extract {
-    type State = State;
-
-    fn first(&self) -> State {
-        State {
-            compacted: Default::default(),
-            extractions: Log::default(),
-            journal: Default::default(),
-            progress: Default::default(),
-            epochs: Default::default(),
-            outcomes: Default::default(),
-            workers: Default::default(),
-            crashes: self.crashes,
-            failures: self.failures,
-            compactions: self.compactions,
-            broken: None,
+impl Process {
+    /// A record of `documents` was read.
+    pub fn revise(&mut self, origin: Origin, document: u8, content: Option<u8>, world: &mut World) -> Result<(), Stop> {
+        let owner = (Role::Extract, origin.shard);
+        let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
+        let mut hits = shard.ledger.hits_for(origin.offset, &subject(document, origin, true));
+        if !world.rules.hold(Rule::SubjectWithoutVersion) {
+            hits = shard.ledger.hits_for(origin.offset, &subject(document, origin, false));
         }
+        let turn = self.extract.queues().enter(id(document), origin).is_some();
+        self.extract.cases.push(Case { origin, epoch: self.clock, document, content, hits, asked: None });
+        if turn || !world.rules.hold(Rule::Turns) { self.begin_revision(origin, world) } else { Ok(()) }
     }
 
-    fn steps(&self, state: &State, next: &mut Next<State>) {
-        if state.workers[0].is_none() {
-            let mut after = state.clone();
-            after.workers[0] = Some(Worker::default());
-            next.push((("start", 0, 0), after));
+    fn begin_revision(&mut self, origin: Origin, world: &mut World) -> Result<(), Stop> {
+        let case = &self.extract.cases[self.extract.place(origin)];
+        let (document, content) = (case.document, case.content);
+        if content.is_some_and(server::is_undecodable) {
+            return self.bury(origin, world);
         }
-        for (who, worker) in state.workers.iter().enumerate() {
-            if let Some(worker) = worker {
-                worker.steps(self, state, who, next);
+        let version = Version { partition: origin.shard, offset: origin.offset };
+        match self.extract.memory().rule(id(document), version, content.map(|content| (content.into(), 0))) {
+            Ruling::Unchanged | Ruling::Absent => self.finish(origin, Outcome::Skipped, world),
+            Ruling::Delete => {
+                self.extract.live.remove(&document);
+                self.finish(origin, Outcome::Deleted(document), world)
             }
+            Ruling::Foreign { .. } => self.bury(origin, world),
+            Ruling::Revise(known) => self.ask_about(origin, known, 0, world),
         }
     }
 
-    fn faults(&self, state: &State, next: &mut Next<State>) {
-        if state.compactions > 0 {
-            self.compact(state, next);
+    fn ask_about(&mut self, origin: Origin, known: Known, attempt: u32, world: &mut World) -> Result<(), Stop> {
+        let at = self.extract.place(origin);
+        let case = &mut self.extract.cases[at];
+        let call = call(case, attempt, world);
+        let found = case.hits.iter().find(|hit| hit.key == call.key).map(|hit| hit.answer.text.clone());
+        if let Some(text) = found {
+            return self.revised(origin, known, attempt, &text, world);
         }
-        if state.crashes == 0 || state.workers[0].is_none() {
-            return;
-        }
-        let mut after = state.clone();
-        after.crashes -= 1;
-        let stalled = after.workers[0].take();
-        if self.zombies && after.workers[1].is_none() {
-            let mut stalls = after.clone();
-            stalls.workers[1] = stalled;
-            next.push((("stall", 0, 0), stalls));
-        }
-        next.push((("crash", 0, 0), after));
+        self.check_payment((Role::Extract, origin.shard), &call, world)?;
+        self.extract.cases[at].asked = Some((known, call, attempt));
+        Ok(())
     }
 
-    fn judge(&self, state: &State, is_final: bool) -> Result<(), &'static str> {
-        if let Some(broken) = state.broken {
-            return Err(broken);
+    /// The model answers, or its call has failed for good.
+    pub fn extraction_answered(&mut self, origin: Origin, world: &mut World) -> Result<(), Stop> {
+        let at = self.extract.place(origin);
+        let case = &mut self.extract.cases[at];
+        let Some((known, call, attempt)) = case.asked.take() else { return Ok(()) };
+        let content = case.content.unwrap_or_default();
+        let Some(text) = server::extraction(content, attempt) else { return self.bury(origin, world) };
+        let epoch = case.epoch;
+        let shard = self.shards.get_mut(&(Role::Extract, origin.shard)).expect("the shard that asked");
+        shard.answered(epoch, origin, &call, text);
+        self.revised(origin, known, attempt, text, world)
+    }
+
+    fn revised(&mut self, origin: Origin, known: Known, attempt: u32, text: &str, world: &mut World) -> Result<(), Stop> {
+        if text == server::FITS {
+            let document = self.extract.cases[self.extract.place(origin)].document;
+            self.extract.live.insert(document, known);
+            self.finish(origin, Outcome::Written(document, known), world)
+        } else if attempt + 1 < server::ATTEMPTS {
+            self.ask_about(origin, known, attempt + 1, world)
+        } else {
+            self.bury(origin, world)
         }
-        let twice = |outcomes: &Vec<(u64, bool)>| {
-            outcomes.iter().enumerate().any(|(at, it)| outcomes[..at].iter().any(|earlier| earlier.0 == it.0))
+    }
+
+    fn bury(&mut self, origin: Origin, world: &mut World) -> Result<(), Stop> {
+        let document = self.extract.cases[self.extract.place(origin)].document;
+        let gone = self.extract.memory().bury(id(document), origin.shard) && world.rules.hold(Rule::BuriedWithTombstones);
+        if gone {
+            self.extract.live.remove(&document);
+        }
+        self.finish(origin, Outcome::Buried(document, gone), world)
+    }
+
+    fn finish(&mut self, origin: Origin, outcome: Outcome, world: &mut World) -> Result<(), Stop> {
+        let mut queues = self.extract.queues();
+        let case = self.extract.cases.remove(self.extract.place(origin));
+        let shard = self.shards.get_mut(&(Role::Extract, origin.shard)).expect("the shard that read it");
+        shard.ledger.made(case.epoch, origin, Output::Extract(outcome));
+        match queues.leave(id(case.document)) {
+            Some(next) if world.rules.hold(Rule::Turns) => self.begin_revision(next, world),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn subject(document: u8, origin: Origin, ruled: bool) -> String {
+    if ruled { document.to_string() } else { format!("{document}@{}", origin.offset) }
+}
+
+fn call(case: &Case, attempt: u32, world: &World) -> Call {
+    let content = case.content.unwrap_or_default();
+    let shown = if world.rules.hold(Rule::AttemptInKey) { attempt } else { 0 };
+    let key = JournalKey {
+        task: "extract".to_owned(),
+        subject: subject(case.document, case.origin, world.rules.hold(Rule::SubjectWithoutVersion)),
+        question: 0,
+        candidate: 0,
+        attempt: shown,
+        redo: 0,
+        request: u128::from(content) << 8 | u128::from(shown),
+    };
+    Call { key, request: format!("{} {content} {attempt}", case.document) }
+}
+
+/// The records of a transaction: of each document only what became of it last.
+pub fn records(outputs: Vec<(Origin, Output)>) -> Vec<(Place, Value)> {
+    let mut last: BTreeMap<u8, (u64, Option<Known>)> = BTreeMap::new();
+    for (origin, output) in outputs {
+        let (document, known) = match output {
+            Output::Extract(Outcome::Written(document, known)) => (document, Some(known)),
+            Output::Extract(Outcome::Deleted(document) | Outcome::Buried(document, true)) => (document, None),
+            _ => continue,
         };
-        if state.outcomes.iter().any(twice) {
-            return Err("1: a record has two outcomes");
+        let entry = last.entry(document).or_insert((origin.offset, known));
+        if entry.0 <= origin.offset {
+            *entry = (origin.offset, known);
         }
-        if is_final { self.judge_final(state) } else { Ok(()) }
     }
+    last.into_iter().map(|(document, (_, known))| (home_of(document), Value::Extraction(document, known))).collect()
+}
+
+/// The partition of `extractions` of a document.
+pub fn home_of(document: u8) -> Place {
+    (Log::Extractions, u32::from(document) % 2)
 }

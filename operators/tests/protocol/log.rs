@@ -1,79 +1,266 @@
-//! A log with transactions: records are appended open, then committed or aborted; readers see what is committed, up to the
-//! first open record (the last stable offset). What was aborted leaves a gap.
+//! The logs: partitions with offsets, transactions, owners and their fences, two kinds of ends, trimming and compaction.
 
-/// A transactional producer: its shard and its epoch.
-pub type Owner = (usize, u8);
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
-/// What became of the transaction of a record.
+use synthllm_operators::id::{ConceptId, Id};
+use synthllm_operators::record::{JournalKey, Pointer, Role, Settlement, Version};
+use synthllm_operators::revise::Known;
+
+use crate::rules::{Rule, Rules};
+
+/// The logs of the model. `Samples` stands for `samples` and `provenance`, which are always written together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Log {
+    Documents,
+    Extractions,
+    Combinations,
+    Samples,
+    JournalExtract,
+    JournalGenerate,
+    Progress,
+}
+
+/// A partition of a log.
+pub type Place = (Log, u32);
+
+/// A shard of a role; also the name of its transactional producer.
+pub type Owner = (Role, u32);
+
+/// A combination, as far as generate looks at it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Combination {
+    pub id: Id,
+    /// Each document with its version and the place of its extraction.
+    pub references: Vec<(u8, Version, Pointer)>,
+    /// What the model will ask.
+    pub question: u8,
+    /// Whether the call for its answer fails for good.
+    pub fails: bool,
+    /// Level 3: which settlement and on which live set.
+    pub drawn: Option<(u64, u128)>,
+}
+
+/// What records hold.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Value {
+    /// `None`: a tombstone.
+    Document(u8, Option<u8>),
+    Extraction(u8, Option<Known>),
+    Combination(Combination),
+    /// With the combination that it was made of; `None`: a tombstone.
+    Sample(Id, Option<Combination>),
+    /// The origin's offset, the answer, and what was asked.
+    Answer {
+        key: JournalKey,
+        origin: u64,
+        text: String,
+        request: String,
+    },
+    /// Position, low mark.
+    Shard(Owner, u64, u64),
+    Starts(ConceptId, u64),
+    Settlement(Settlement),
+    /// For the checks only: a start has its outcome; a combination was dropped as a duplicate; the call for its answer failed.
+    Walked(ConceptId, u64),
+    Dropped(Combination),
+    Failed(Combination),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Record {
+    /// Nothing: a control record, or one that compaction took.
+    value: Option<Value>,
+    /// 0: none.
+    transaction: u32,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Mark {
-    Open(Owner),
+enum Fate {
+    Open,
     Committed,
     Aborted,
 }
 
-/// One partition of a log.
-#[derive(Clone, Hash, Debug)]
-pub struct Log<R> {
-    records: Vec<(R, Mark)>,
-    start: u64,
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Transaction {
+    owner: Owner,
+    generation: u32,
+    fate: Fate,
 }
 
-impl<R> Default for Log<R> {
-    fn default() -> Self {
-        Log { records: Vec::new(), start: 0 }
+/// A transaction that was refused, because its owner is fenced.
+#[derive(Debug)]
+pub struct Fenced;
+
+/// All logs. Clones share the partitions that do not differ.
+#[derive(Clone, Default, Hash, Debug)]
+pub struct Logs {
+    partitions: BTreeMap<Place, Rc<Vec<Record>>>,
+    starts: BTreeMap<Place, u64>,
+    transactions: Vec<Transaction>,
+    generations: BTreeMap<Owner, u32>,
+}
+
+impl Logs {
+    /// Appends outside of transactions.
+    pub fn append(&mut self, place: Place, value: Value) -> u64 {
+        self.push(place, Some(value), 0)
+    }
+
+    fn push(&mut self, place: Place, value: Option<Value>, transaction: u32) -> u64 {
+        let partition = Rc::make_mut(self.partitions.entry(place).or_default());
+        partition.push(Record { value, transaction });
+        partition.len() as u64 - 1
+    }
+
+    /// `init_transactions`: what the former owner left open is aborted, and it is fenced. Returns the owner's generation.
+    pub fn fence(&mut self, owner: Owner, rules: Rules) -> u32 {
+        let generation = self.generations.entry(owner).or_default();
+        if rules.hold(Rule::Fencing) {
+            *generation += 1;
+        }
+        let generation = *generation;
+        if rules.hold(Rule::Fencing) {
+            self.open_of(owner).into_iter().for_each(|transaction| self.abort(transaction));
+        }
+        generation
+    }
+
+    fn open_of(&self, owner: Owner) -> Vec<u32> {
+        let open = |transaction: &Transaction| transaction.owner == owner && transaction.fate == Fate::Open;
+        (1..).zip(&self.transactions).filter(|(_, it)| open(it)).map(|(number, _)| number).collect()
+    }
+
+    /// Whether an owner's generation is the present one.
+    pub fn owns(&self, owner: Owner, generation: u32) -> bool {
+        self.generations.get(&owner) == Some(&generation)
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&mut self, owner: Owner, generation: u32) -> Result<u32, Fenced> {
+        if !self.owns(owner, generation) {
+            return Err(Fenced);
+        }
+        self.transactions.push(Transaction { owner, generation, fate: Fate::Open });
+        Ok(self.transactions.len() as u32)
+    }
+
+    /// Appends in a transaction.
+    pub fn append_in(&mut self, transaction: u32, place: Place, value: Value) -> u64 {
+        self.push(place, Some(value), transaction)
+    }
+
+    /// Commits, unless the owner was fenced since.
+    pub fn commit(&mut self, transaction: u32) -> Result<(), Fenced> {
+        let Transaction { owner, generation, fate } = self.transactions[transaction as usize - 1];
+        if !self.owns(owner, generation) || fate != Fate::Open {
+            return Err(Fenced);
+        }
+        self.end_with(transaction, Fate::Committed);
+        Ok(())
+    }
+
+    /// Aborts: by a fence, or because it was left open for too long.
+    pub fn abort(&mut self, transaction: u32) {
+        self.end_with(transaction, Fate::Aborted);
+    }
+
+    fn end_with(&mut self, transaction: u32, fate: Fate) {
+        self.transactions[transaction as usize - 1].fate = fate;
+        let touched: Vec<Place> =
+            self.partitions.iter().filter(|(_, it)| wrote(it, transaction)).map(|(it, _)| *it).collect();
+        touched.into_iter().for_each(|place| _ = self.push(place, None, 0));
+    }
+
+    /// Where a partition ends for a `read_uncommitted` client: the high watermark.
+    pub fn end(&self, place: Place) -> u64 {
+        self.partitions.get(&place).map_or(0, |partition| partition.len() as u64)
+    }
+
+    /// Where it ends for a `read_committed` client: before the first record of an open transaction.
+    pub fn stable_end(&self, place: Place) -> u64 {
+        let Some(partition) = self.partitions.get(&place) else { return 0 };
+        let open = |record: &Record| self.fate(record) == Fate::Open;
+        partition.iter().position(open).map_or(partition.len() as u64, |open| open as u64)
+    }
+
+    fn fate(&self, record: &Record) -> Fate {
+        if record.transaction == 0 { Fate::Committed } else { self.transactions[record.transaction as usize - 1].fate }
+    }
+
+    /// What a `read_committed` client reads from an offset on.
+    pub fn read(&self, place: Place, from: u64) -> impl Iterator<Item = (u64, &Value)> {
+        let stable = self.stable_end(place);
+        let records = self.partitions.get(&place).into_iter().flat_map(|partition| partition.iter());
+        let from = from.max(self.start(place));
+        let readable = (0..).zip(records).filter(move |(offset, _)| *offset >= from && *offset < stable);
+        let committed = readable.filter(|(_, record)| self.fate(record) == Fate::Committed);
+        committed.filter_map(|(offset, record)| Some((offset, record.value.as_ref()?)))
+    }
+
+    /// Everything that was ever committed to a partition, trimmed or not.
+    pub fn ever(&self, place: Place) -> impl Iterator<Item = (u64, &Value)> {
+        let records = self.partitions.get(&place).into_iter().flat_map(|partition| partition.iter());
+        let committed = (0..).zip(records).filter(|(_, record)| self.fate(record) == Fate::Committed);
+        committed.filter_map(|(offset, record)| Some((offset, record.value.as_ref()?)))
+    }
+
+    /// What a transaction has written.
+    pub fn written(&self, transaction: u32) -> Vec<(Place, u64, Value)> {
+        let of = |(place, partition): (&Place, &Rc<Vec<Record>>)| {
+            let own = (0..).zip(partition.iter()).filter(|(_, record)| record.transaction == transaction);
+            own.filter_map(|(offset, record)| Some((*place, offset, record.value.clone()?))).collect::<Vec<_>>()
+        };
+        self.partitions.iter().flat_map(of).collect()
+    }
+
+    /// The first offset that was not trimmed.
+    pub fn start(&self, place: Place) -> u64 {
+        self.starts.get(&place).copied().unwrap_or(0)
+    }
+
+    /// Trims below an offset.
+    pub fn trim(&mut self, place: Place, below: u64) {
+        let start = self.starts.entry(place).or_default();
+        *start = (*start).max(below);
+    }
+
+    /// The records of a document that compaction may take: there is a later committed one.
+    pub fn compactable(&self, place: Place) -> Vec<u64> {
+        let records: Vec<(u64, u8)> =
+            self.read(place, 0).filter_map(|(at, value)| Some((at, document_of(value)?))).collect();
+        let later = |&(at, document): &(u64, u8)| records.iter().any(|&(other, same)| other > at && same == document);
+        records.iter().copied().filter(later).map(|(at, _)| at).collect()
+    }
+
+    /// Takes a record.
+    pub fn compact(&mut self, place: Place, offset: u64) {
+        Rc::make_mut(self.partitions.entry(place).or_default())[offset as usize].value = None;
+    }
+
+    /// The transactions that are open.
+    pub fn open(&self) -> Vec<u32> {
+        (1..).zip(&self.transactions).filter(|(_, it)| it.fate == Fate::Open).map(|(number, _)| number).collect()
+    }
+
+    /// The committed position and low mark of a shard.
+    pub fn progress(&self, owner: Owner) -> (u64, u64) {
+        let own = |value: &Value| match value {
+            Value::Shard(of, position, mark) if *of == owner => Some((*position, *mark)),
+            _ => None,
+        };
+        self.ever((Log::Progress, owner.1)).filter_map(|(_, value)| own(value)).last().unwrap_or_default()
     }
 }
 
-impl<R> Log<R> {
-    /// Appends in the open transaction of the owner. Returns the offset.
-    pub fn append(&mut self, owner: Owner, record: R) -> u64 {
-        self.records.push((record, Mark::Open(owner)));
-        self.end() - 1
-    }
+fn wrote(partition: &Rc<Vec<Record>>, transaction: u32) -> bool {
+    partition.iter().any(|record| record.transaction == transaction)
+}
 
-    /// Ends the open transaction of the owner.
-    pub fn end_transaction(&mut self, owner: Owner, committed: bool) {
-        let mark = if committed { Mark::Committed } else { Mark::Aborted };
-        self.records.iter_mut().filter(|(_, it)| *it == Mark::Open(owner)).for_each(|(_, it)| *it = mark);
-    }
-
-    /// Aborts whatever a shard has left open: what `init_transactions` does.
-    pub fn abort_all_of(&mut self, shard: usize) {
-        let open = |mark: &Mark| matches!(mark, Mark::Open((of, _)) if *of == shard);
-        self.records.iter_mut().filter(|(_, it)| open(it)).for_each(|(_, it)| *it = Mark::Aborted);
-    }
-
-    /// The offset after the last record (a high watermark).
-    pub fn end(&self) -> u64 {
-        self.records.len() as u64
-    }
-
-    /// Whether reading to the end waits for nobody.
-    pub fn is_stable(&self) -> bool {
-        self.stable_end() == self.end()
-    }
-
-    /// The last stable offset.
-    pub fn stable_end(&self) -> u64 {
-        let open = |(_, mark): &(R, Mark)| matches!(mark, Mark::Open(_));
-        self.records.iter().position(open).map_or(self.end(), |at| at as u64)
-    }
-
-    /// The committed records before the last stable offset that are not trimmed.
-    pub fn committed(&self) -> impl Iterator<Item = (u64, &R)> {
-        let stable = self.stable_end() as usize;
-        let records = self.records[..stable].iter().zip(0..).skip(self.start as usize);
-        records.filter(|((_, mark), _)| *mark == Mark::Committed).map(|((record, _), offset)| (offset, record))
-    }
-
-    /// All records that were ever committed, trimmed or not.
-    pub fn ever_committed(&self) -> impl Iterator<Item = &R> {
-        self.records.iter().filter(|(_, mark)| *mark == Mark::Committed).map(|(record, _)| record)
-    }
-
-    /// Removes the records below an offset.
-    pub fn trim(&mut self, below: u64) {
-        self.start = self.start.max(below);
+fn document_of(value: &Value) -> Option<u8> {
+    match value {
+        Value::Document(document, _) | Value::Extraction(document, _) => Some(*document),
+        _ => None,
     }
 }
