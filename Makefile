@@ -19,7 +19,7 @@ demo: ## documents in, samples out, with a small language model on this machine
 
 .PHONY: test
 test: ## all tests, with a real broker and a real model; installs what is missing
-	@$(support)/setup.sh build kafka model
+	@$(support)/setup.sh build kafka model deploy
 	@$(support)/test.sh
 
 .PHONY: lint
@@ -30,10 +30,18 @@ lint: ## format, clippy and documentation, warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); fi
 
+.PHONY: chaos
+chaos: ## the fault suite: SEEDS=0..200; three brokers, killed processes, cut links; results in target/chaos.jsonl, resumable
+	@$(support)/setup.sh build kafka
+	@mkdir -p target
+	CHAOS_SEEDS="$${SEEDS:-0..200}" CHAOS_RESULTS="$(CURDIR)/target/chaos.jsonl" CHAOS_MINUTES=100000 \
+		cargo test --locked --test chaos -- --nocapture
+
 .PHONY: bench
 bench: ## the graph's and the pipeline's figures
 	cargo bench --locked --package synthllm-operators --bench graph
 	cargo bench --locked --package synthllm-llm --bench calls
+	cargo bench --locked --package synthllm --bench pipeline
 
 .PHONY: kafka-up
 kafka-up: ## start an Apache Kafka broker on this machine, its data in .kafka

@@ -175,12 +175,20 @@ pub struct ExportArgs {
 #[derive(Args, Debug)]
 pub struct DeleteArgs {
     /// The ids of the documents
-    #[arg(value_name = "ID", required_unless_present = "from_file")]
+    #[arg(value_name = "ID", required_unless_present_any = ["from_file", "source"])]
     pub ids: Vec<String>,
 
     /// A file of ids, one a line; - for standard input
     #[arg(long, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
+
+    /// All live documents whose source is exactly this
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+
+    /// Print the ids, one a line, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `redo`

@@ -90,11 +90,13 @@ pub enum Counter {
     SettlementsAbandoned,
     /// Counts of nodes and edges written to `graph-updates`.
     GraphUpdates,
+    /// Documents taken for deleted because they were not there any more when `documents` was read anew.
+    Reconciled,
 }
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 24] = [
+    pub const ALL: [Counter; 25] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -119,6 +121,7 @@ impl Counter {
         Counter::Commits,
         Counter::SettlementsAbandoned,
         Counter::GraphUpdates,
+        Counter::Reconciled,
     ];
 
     /// The name in `progress`, tables and JSON.
@@ -148,6 +151,7 @@ impl Counter {
             Counter::Commits => "commits",
             Counter::SettlementsAbandoned => "settlements_abandoned",
             Counter::GraphUpdates => "graph_updates",
+            Counter::Reconciled => "reconciled",
         }
     }
 
@@ -263,6 +267,21 @@ impl Counters {
         self.add(role, Counter::Retries, 1);
     }
 
+    /// Shards begin to read their documents anew.
+    pub fn reconciling(&self, shards: &[u32]) {
+        info!(?shards, "deletions may have been forgotten before they were read: the documents are looked through anew");
+    }
+
+    /// A shard knows which documents are gone. They are counted with its transaction.
+    pub fn reconciled(&self, shard: u32, missing: usize) {
+        info!(shard, missing, "documents that are not there any more are taken for deleted");
+    }
+
+    /// It can't be told how long `documents` keeps deletions.
+    pub fn retention_unknown(&self, reason: &str) {
+        warn!(reason, "how long documents keeps deletions is unknown: one that was missed while away stays unnoticed");
+    }
+
     /// A settlement can't be resumed: its cut can't be seen any more, or the settings have changed.
     pub fn settlement_abandoned(&self, number: u64) {
         warn!(number, "the settlement can't go on as it began (compaction or changed settings), a new one begins");
@@ -359,6 +378,11 @@ pub mod delete {
     /// An id that no live document has.
     pub fn unknown_document(id: &str) {
         warn!("no document has the id {id:?}; its tombstone is written all the same");
+    }
+
+    /// Ids that no live document has either, beyond those named.
+    pub fn more_unknown_documents(count: usize) {
+        warn!("{count} more ids are of no document; their tombstones are written all the same");
     }
 }
 

@@ -113,7 +113,6 @@ pub fn prompts(config: &Config, document_tokens: usize) -> Result<Arc<Prompts>> 
         topics_max: config.extract.max_topics,
         key_concepts_max: config.extract.max_key_concepts,
         questions_max: config.generate.questions.map(|questions| questions as usize),
-        ..PromptSettings::default()
     };
     Ok(Arc::new(Prompts::load(config.prompts.as_deref(), settings)?))
 }

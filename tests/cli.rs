@@ -95,6 +95,10 @@ fn append(writer: &mut dyn Writer, log: LogName, key: &str, value: Option<Vec<u8
 }
 
 fn extraction(topics: &[(&str, &[&str])]) -> Vec<u8> {
+    extraction_from(None, topics)
+}
+
+fn extraction_from(source: Option<&str>, topics: &[(&str, &[&str])]) -> Vec<u8> {
     let place = Pointer { partition: 0, offset: 0 };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     codec::encode(&Extraction {
@@ -111,7 +115,7 @@ fn extraction(topics: &[(&str, &[&str])]) -> Vec<u8> {
             .map(|(name, key_concepts)| Topic { name: (*name).into(), key_concepts: names(key_concepts) })
             .collect(),
         key_concepts: Vec::new(),
-        source: None,
+        source: source.map(str::to_owned),
         url: None,
         license: None,
         model: None,
@@ -273,6 +277,59 @@ fn delete_writes_tombstones_and_names_unknown_ids() {
     let gone: Vec<_> = place.documents().into_iter().filter(|(_, value)| value.is_none()).map(|(id, _)| id).collect();
     assert_eq!(gone, ["a", "b", "unknown"]);
     assert_eq!(place.run(&["delete"]).code, 2);
+}
+
+/// Extracted documents of two sources, and others that no run has read yet.
+fn seed_sources(place: &Place) {
+    let log = place.log();
+    let mut writer = log.writer("test").unwrap();
+    let records = [
+        ("extracted", Some("wiki")),
+        ("another", Some("books")),
+        ("none", None),
+        ("moved", Some("wiki")),
+        ("moved", Some("books")),
+        ("came", Some("books")),
+        ("came", Some("wiki")),
+        ("gone", Some("wiki")),
+        ("changes", Some("wiki")),
+    ];
+    for (key, source) in records {
+        append(&mut *writer, LogName::Extractions, key, Some(extraction_from(source, &[])));
+    }
+    append(&mut *writer, LogName::Extractions, "gone", None);
+    writer.commit().unwrap();
+    let line = |id: &str, source: &str| format!("{{\"id\":\"{id}\",\"text\":\"x\",\"source\":\"{source}\"}}\n");
+    place.write("d.jsonl", line("waits", "wiki") + &line("other", "wiki/2") + &line("changes", "books"));
+    place.ok(&["ingest", "d.jsonl"]);
+}
+
+#[test]
+fn delete_by_source_takes_the_live_documents_of_that_source_alone() {
+    let place = Place::new();
+    seed_sources(&place);
+    place.write("ids", "another\nwaits\n");
+    assert_eq!(place.ok(&["delete", "--source", "wiki", "--dry-run"]), "came\nextracted\nwaits\n");
+    let tombstones =
+        || -> Vec<String> { place.documents().into_iter().filter(|(_, value)| value.is_none()).map(|(id, _)| id).collect() };
+    assert_eq!(tombstones(), Vec::<String>::new());
+    assert_eq!(place.ok(&["delete", "--source", "no such source"]), "deleted 0 documents\n");
+    let done = place.ok(&["delete", "none", "--from-file", "ids", "--source", "wiki"]);
+    assert_eq!(done, "deleted 5 documents\n");
+    assert_eq!(tombstones(), ["another", "came", "extracted", "none", "waits"]);
+    assert_eq!(place.ok(&["delete", "--source", "wiki"]), "deleted 0 documents\n");
+}
+
+#[test]
+fn many_unknown_ids_are_counted_and_not_all_named() {
+    let place = Place::new();
+    place.ok(&["topics", "create"]);
+    place.write("ids", (0..100).map(|number| format!("id-{number:03}")).collect::<Vec<_>>().join("\n"));
+    let done = place.run(&["delete", "--from-file", "ids"]);
+    assert_eq!(done.stdout, "deleted 100 documents (100 of them unknown)\n");
+    assert_eq!(done.stderr.matches("no document has the id").count(), 20);
+    assert!(done.stderr.contains("80 more ids are of no document"), "{}", done.stderr);
+    assert_eq!(place.documents().len(), 100);
 }
 
 #[test]

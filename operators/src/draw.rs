@@ -3,10 +3,11 @@
 //! Input: the walk (seed, start node, start number), the step, the attempt, and what is chosen. Output: uniform integers.
 //! Law: equal identities give equal numbers in every process; different identities give independent ones (`ChaCha8`, whose
 //! 256-bit key *is* the identity, so that no two identities share a key).
-//! Cost: one `ChaCha8` block per draw.
+//! Cost: one run of `ChaCha8` for four numbers, made when the first of them is asked for.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Core;
+use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::block::Generator;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -30,15 +31,22 @@ pub enum Choice {
     Plan = 0,
     /// The shard in which the document lies.
     Shard = 1,
-    /// The document, and the concept in it.
+    /// The document, and the concept in it, where the number of the shard does not tell them.
     Document = 2,
     /// The rank among the admissible pairs of document and concept.
     Exact = 3,
 }
 
+/// Numbers kept of what the generator makes at a time: more than a draw uses as a rule, and few, because draws are moved about.
+const KEPT: usize = 4;
+
 /// A stream of random numbers.
 #[derive(Debug)]
-pub struct Draw(ChaCha8Rng);
+pub struct Draw {
+    generator: ChaCha8Core,
+    kept: [u64; KEPT],
+    used: usize,
+}
 
 impl Draw {
     /// The stream of one choice of one attempt of one step of a walk.
@@ -56,7 +64,18 @@ impl Draw {
         for (bytes, word) in key.chunks_exact_mut(8).zip([walk.seed, walk.node.0, walk.start, place]) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
-        Draw(ChaCha8Rng::from_seed(key))
+        Draw { generator: ChaCha8Core::from_seed(key), kept: [0; KEPT], used: KEPT }
+    }
+
+    fn number(&mut self) -> u64 {
+        if self.used == KEPT {
+            let mut words = [0; 64];
+            self.generator.generate(&mut words);
+            self.kept = std::array::from_fn(|place| u64::from(words[2 * place]) << 32 | u64::from(words[2 * place + 1]));
+            self.used = 0;
+        }
+        self.used += 1;
+        self.kept[self.used - 1]
     }
 
     /// A uniform number in `0..bound`, without bias (Lemire's multiplication with rejection).
@@ -67,7 +86,7 @@ impl Draw {
         assert!(bound > 0, "there is nothing to draw from");
         let threshold = bound.wrapping_neg() % bound;
         loop {
-            let product = u128::from(self.0.next_u64()) * u128::from(bound);
+            let product = u128::from(self.number()) * u128::from(bound);
             if product as u64 >= threshold {
                 return (product >> 64) as u64;
             }

@@ -91,7 +91,8 @@ impl<O> Ledger<O> {
         self.mark
     }
 
-    /// Everything up to `position` has been read in `epoch`.
+    /// Everything up to `position` has been read in `epoch`. A position that was known already is no news: there would be nothing to
+    /// commit.
     pub fn has_read(&mut self, epoch: u64, position: u64, records: usize, bytes: usize) {
         let reached = self.bindings.back().map_or(self.position, |last| last.position);
         if records == 0 && position <= reached {
@@ -129,6 +130,11 @@ impl<O> Ledger<O> {
     /// Records and bytes that were read and are in no snapshot.
     pub fn in_flight(&self) -> (usize, usize) {
         self.bindings.iter().fold((0, 0), |sum, binding| (sum.0 + binding.records, sum.1 + binding.bytes))
+    }
+
+    /// Whether everything that was read is in a snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty() && self.is_quiet(u64::MAX)
     }
 
     /// Whether nothing waits to be committed at this frontier.

@@ -22,6 +22,7 @@ pub mod live;
 pub mod matching;
 pub mod normal;
 pub mod provenance;
+pub mod reconcile;
 pub mod record;
 pub mod revise;
 pub mod schedule;

@@ -109,27 +109,32 @@ fn has_left(guest: &Wire) -> bool {
 fn introduce(plan: &Plan, mut wire: Wire, guests: &mut [Option<Wire>]) {
     let Ok(hello) = wire.receive_until::<Hello>(Instant::now() + INTRODUCTION) else { return };
     let reason = match hello {
-        Hello::Link { .. } => Some("it belongs to another start of the cluster".to_owned()),
+        Hello::Link { .. } => "it belongs to another start of the cluster".to_owned(),
         Hello::Join(other) => match plan.membership.difference(&other) {
-            Some(difference) => Some(difference),
-            None => {
-                let place = &mut guests[other.process];
-                if place.as_ref().is_some_and(|guest| !has_left(guest)) {
-                    Some(format!("process {} is there already", other.process))
-                } else {
-                    if wire.send(&Answer::Wait).is_ok() {
-                        *place = Some(wire);
-                    }
-                    return;
+            Some(difference) => difference,
+            None => match take_in(&mut guests[other.process], wire) {
+                Ok(()) => return,
+                Err(returned) => {
+                    wire = returned;
+                    format!("process {} is there already", other.process)
                 }
-            }
+            },
         },
     };
-    if let Some(reason) = reason {
-        crate::events::cluster::refused(&reason);
-        // Whether it hears the reason or not, it is not taken in.
-        let _heard = wire.send(&Answer::Refused(reason)).is_ok();
+    crate::events::cluster::refused(&reason);
+    // Whether it hears the reason or not, it is not taken in.
+    let _heard = wire.send(&Answer::Refused(reason)).is_ok();
+}
+
+/// Gives a newcomer its place, unless somebody who lives has it.
+fn take_in(place: &mut Option<Wire>, mut newcomer: Wire) -> std::result::Result<(), Wire> {
+    if place.as_ref().is_some_and(|guest| !has_left(guest)) {
+        return Err(newcomer);
     }
+    if newcomer.send(&Answer::Wait).is_ok() {
+        *place = Some(newcomer);
+    }
+    Ok(())
 }
 
 fn missing(plan: &Plan, guests: &[Option<Wire>]) -> String {

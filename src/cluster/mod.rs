@@ -1,8 +1,8 @@
 //! How the processes of a run find each other, and how each learns at once that another has gone.
 //!
 //! A run on several processes is one timely computation, which is fail-stop: without one process the others can't go on. So
-//! they form only if all of them are of the same start ([`lobby`], [`mesh`]), and each pair keeps a connection beside timely's
-//! own ([`lifeline`]) that tells a stop, an end, and a loss with its reason. When a process is lost the others end at once;
+//! they form only if all of them are of the same start (`lobby`, `mesh`), and each pair keeps a connection beside timely's
+//! own (`lifeline`) that tells a stop, an end, and a loss with its reason. When a process is lost the others end at once;
 //! nothing committed is lost by it, and a restart of all goes on from the last commit.
 //!
 //! ```text

@@ -1,13 +1,17 @@
 //! `delete`: writes tombstones into `documents`; `run` then withdraws what is grounded on them.
+//!
+//! The logs are read in one pass, and only the ids of the documents to be deleted are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use synthllm_log::{Append, Log, LogName};
+use synthllm_log::{Append, Log, LogName, Record};
 use synthllm_operators::codec;
+use synthllm_operators::decode::{Limits, decode};
 use synthllm_operators::record::{Extraction, Progress, ProgressKey, Role};
 
 use super::{count, print};
@@ -15,23 +19,27 @@ use crate::cli::DeleteArgs;
 use crate::config::Config;
 use crate::{events, logs};
 
+/// So many unknown ids are named, the rest is only counted.
+const NAMED: usize = 20;
+
 /// Writes one tombstone for each id, unknown ones too: `documents` may hold what no one has read yet.
 pub fn execute(config: &Config, args: &DeleteArgs) -> anyhow::Result<()> {
-    let ids = ids(&args.ids, args.from_file.as_deref())?;
+    let mut wanted = Wanted {
+        ids: ids(&args.ids, args.from_file.as_deref())?,
+        source: args.source.clone(),
+        limits: config.document_limits(),
+    };
     let log = logs::open(config)?;
-    let known = partitions_of_known_documents(&log)?;
-    let mut appender = log.appender()?;
-    for id in &ids {
-        // A document stays in the partition where it is, whoever chose it.
-        let partition = known.get(id.as_bytes()).copied();
-        if partition.is_none() {
-            events::delete::unknown_document(id);
-        }
-        appender.append(Append { log: LogName::Documents, partition, key: Some(id.clone().into_bytes()), value: None })?;
+    let known = wanted.find(&log)?;
+    // Those found by their source are deleted with those that were named.
+    wanted.ids.extend(known.keys().filter_map(|key| String::from_utf8(key.clone()).ok()));
+    if args.dry_run {
+        return print(&wanted.ids.iter().fold(String::new(), |text, id| text + id + "\n"));
     }
-    appender.flush()?;
-    let deleted = count(ids.len() as u64, "document");
-    match ids.iter().filter(|id| !known.contains_key(id.as_bytes())).count() {
+    let unknown = report_unknown(&wanted.ids, &known);
+    append_tombstones(&log, &wanted.ids, &known)?;
+    let deleted = count(wanted.ids.len() as u64, "document");
+    match unknown {
         0 => print(&format!("deleted {deleted}\n")),
         unknown => print(&format!("deleted {deleted} ({unknown} of them unknown)\n")),
     }
@@ -41,39 +49,107 @@ pub fn execute(config: &Config, args: &DeleteArgs) -> anyhow::Result<()> {
 pub fn ids(named: &[String], file: Option<&Path>) -> anyhow::Result<BTreeSet<String>> {
     let mut ids: BTreeSet<String> = named.iter().cloned().collect();
     if let Some(file) = file {
-        let text = read_text(file).with_context(|| format!("can't read the ids in {}", file.display()))?;
-        ids.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        read_ids(file, &mut ids).with_context(|| format!("can't read the ids in {}", file.display()))?;
     }
     Ok(ids)
 }
 
-fn read_text(file: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text)?;
-    } else {
-        std::fs::File::open(file)?.read_to_string(&mut text)?;
+fn read_ids(file: &Path, ids: &mut BTreeSet<String>) -> std::io::Result<()> {
+    let input: Box<dyn BufRead> =
+        if file == Path::new("-") { Box::new(std::io::stdin().lock()) } else { Box::new(BufReader::new(File::open(file)?)) };
+    for line in input.lines() {
+        let line = line?;
+        if !line.trim().is_empty() {
+            ids.insert(line.trim().to_owned());
+        }
     }
-    Ok(text)
+    Ok(())
 }
 
-/// The live documents: those extracted, and those that extract has not read yet.
-fn partitions_of_known_documents(log: &Arc<dyn Log>) -> anyhow::Result<BTreeMap<Vec<u8>, u32>> {
-    let mut known = BTreeMap::new();
-    for (key, record) in logs::live(log, LogName::Extractions)? {
-        let extraction: Extraction = codec::decode(&record.value.unwrap_or_default())
-            .with_context(|| format!("can't read extractions/{} at offset {}", record.partition, record.offset))?;
-        known.insert(key, extraction.version.partition);
+/// The documents to be found that are live, with the partition in which each is.
+type Known = BTreeMap<Vec<u8>, u32>;
+
+/// What the user wants deleted.
+struct Wanted {
+    ids: BTreeSet<String>,
+    source: Option<String>,
+    limits: Limits,
+}
+
+impl Wanted {
+    /// Finds them among the live documents: those extracted, and those that extract has not read yet.
+    fn find(&self, log: &Arc<dyn Log>) -> anyhow::Result<Known> {
+        let mut known = Known::new();
+        logs::read_all(log, LogName::Extractions, |record| {
+            let partition = self.partition_of_extracted(&record)?;
+            note(&mut known, record.key, partition);
+            Ok(())
+        })?;
+        logs::read_from(log, LogName::Documents, &positions_of_extract(log)?, |record| {
+            let partition = self.is_wanted_document(&record).then_some(record.partition);
+            note(&mut known, record.key, partition);
+            Ok(())
+        })?;
+        Ok(known)
     }
-    logs::read_from(log, LogName::Documents, &positions_of_extract(log)?, |record| {
-        match (record.key, record.value) {
-            (Some(key), Some(_)) => _ = known.insert(key, record.partition),
-            (Some(key), None) => _ = known.remove(&key),
-            (None, _) => {}
+
+    /// The partition of `documents` in which a wanted document is, as its extraction says.
+    fn partition_of_extracted(&self, record: &Record) -> anyhow::Result<Option<u32>> {
+        let Some(value) = &record.value else { return Ok(None) };
+        let is_named = self.names(record);
+        if !is_named && self.source.is_none() {
+            return Ok(None);
         }
-        Ok(())
-    })?;
-    Ok(known)
+        let extraction: Extraction = codec::decode(value)?;
+        let is_wanted = is_named || (self.source.is_some() && extraction.source == self.source);
+        Ok(is_wanted.then_some(extraction.version.partition))
+    }
+
+    /// Whether a record that extract has not read yet is a wanted document. One that can't be used has no source.
+    fn is_wanted_document(&self, record: &Record) -> bool {
+        let Some(value) = &record.value else { return false };
+        let source = || decode(record.key.as_deref().unwrap_or_default(), value, &self.limits).ok()?.source;
+        self.names(record) || (self.source.is_some() && source() == self.source)
+    }
+
+    fn names(&self, record: &Record) -> bool {
+        let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+        key.is_some_and(|key| self.ids.contains(key))
+    }
+}
+
+/// The last record of a key says whether its document is wanted, and where it is.
+fn note(known: &mut Known, key: Option<Vec<u8>>, partition: Option<u32>) {
+    match (key, partition) {
+        (Some(key), Some(partition)) => _ = known.insert(key, partition),
+        (Some(key), None) => _ = known.remove(&key),
+        (None, _) => {}
+    }
+}
+
+/// Names those that no live document has, and returns how many they are.
+fn report_unknown(ids: &BTreeSet<String>, known: &Known) -> usize {
+    let mut unknown = 0;
+    for id in ids.iter().filter(|id| !known.contains_key(id.as_bytes())) {
+        unknown += 1;
+        if unknown <= NAMED {
+            events::delete::unknown_document(id);
+        }
+    }
+    if unknown > NAMED {
+        events::delete::more_unknown_documents(unknown - NAMED);
+    }
+    unknown
+}
+
+fn append_tombstones(log: &Arc<dyn Log>, ids: &BTreeSet<String>, known: &Known) -> anyhow::Result<()> {
+    let mut appender = log.appender()?;
+    for id in ids {
+        // A document stays in the partition where it is, whoever chose it.
+        let partition = known.get(id.as_bytes()).copied();
+        appender.append(Append { log: LogName::Documents, partition, key: Some(id.clone().into_bytes()), value: None })?;
+    }
+    Ok(appender.flush()?)
 }
 
 /// Where each shard of extract reads next.

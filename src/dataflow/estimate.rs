@@ -1,6 +1,6 @@
 //! What the calls of a record may need: its whole chain, each call once (protocol.md, "Window, permits, stop, limits").
 //!
-//! An answer has at most `max_tokens`. Of a prompt the tokenizer is not known: [`SAFETY`] times the estimate of
+//! An answer has at most `max_tokens`. Of a prompt the tokenizer is not known: `SAFETY` times the estimate of
 //! [`approximate_tokens`] is taken for the most, which is a token for two ASCII characters, and two for any other. Repairs are not
 //! reserved: there are few, and most calls use a fraction of what is reserved for them. So the overshoot of a budget is at most
 //! what the repairs of the records under way use beyond what their other calls have left.

@@ -5,6 +5,8 @@
 //! ```
 
 mod batch;
+mod caught_up;
+mod reconcile;
 mod revise;
 
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::worker::Worker;
 
 use self::batch::prepare;
+use self::reconcile::Reconciler;
 use self::revise::{Decision, Incoming, Note, Revise, Revision, decoded};
 use super::clock::{Barrier, Clock};
 use super::desk::Desk;
@@ -38,6 +41,7 @@ pub struct Extract {
     flow: Flow<Incoming, Decision>,
     notes: InputHandleVec<u64, Note>,
     desk: Desk<Call, Replied>,
+    reconciler: Reconciler,
     clock: Clock,
     done: Barrier,
 }
@@ -69,8 +73,9 @@ impl Extract {
         (flow.inbox, flow.probe) = (inbox, probe);
         let documents = OfDocuments::new(&context.config, &context.extract_prompts);
         flow.reserve(context, move |record| documents.need(record));
-        let mut role =
-            Extract { flow, notes, desk: context.model_desk(mailbox), clock: Clock::default(), done: Barrier::new(worker) };
+        let reconciler = Reconciler::start(context, &flow);
+        let (desk, clock, done) = (context.model_desk(mailbox), Clock::default(), Barrier::new(worker));
+        let mut role = Extract { flow, notes, desk, reconciler, clock, done };
         let loaded = role.load(worker, context)?;
         context.counters.gate_open(Role::Extract, numbers.len(), loaded);
         crate::fault::point("gate open");
@@ -95,8 +100,8 @@ impl Extract {
         )?;
         unreadable.map_or(Ok(()), Err)?;
         let loaded = live.len() as u64;
-        for note in live {
-            self.notes.send(note);
+        for (id, known) in live {
+            self.notes.send((id, Some(known)));
         }
         let gate = Clock::GATE;
         self.flow.advance_to(gate);
@@ -113,7 +118,8 @@ impl Extract {
         let now = self.clock.tick();
         self.notes.advance_to(now);
         self.flow.advance_to(now);
-        let read = if context.stopping() {
+        let looked = self.reconciler.turn(context, &self.flow, &mut self.notes)?;
+        let read = if context.stopping() || self.reconciler.is_under_way() {
             0
         } else {
             self.flow.read(&mut self.clock, &context.counters, |shard, origin, record| {
@@ -123,22 +129,21 @@ impl Extract {
             })?
         };
         let moved = self.desk.turn();
-        // Nothing to read although there is room: the shards are at the end of `documents`.
-        let at_end = read == 0 && self.flow.has_room() && !context.stopping();
-        self.flow.commit(
-            |_| false,
+        let Extract { flow, reconciler, .. } = self;
+        let owing = reconciler.owing(flow);
+        flow.commit(
+            |number| owing.contains(&number),
             |number, progress, outputs| {
-                if at_end {
-                    progress.caught_up_at = super::clock::unix_micros() / 1_000_000;
-                }
-                Ok(prepare(context, number, outputs))
+                let missing = reconciler.commit(context, number, progress);
+                Ok(prepare(context, number, missing, outputs))
             },
         )?;
-        if self.flow.drained() {
+        let reconciling = self.reconciler.is_under_way();
+        if self.flow.drained() && !reconciling {
             self.done.arrive();
         }
         context.status.in_flight(Role::Extract, self.flow.in_flight());
-        Ok(Phase::of(read + moved, self.flow.quiet()))
+        Ok(Phase::of(looked + read + moved, self.flow.quiet() && !reconciling))
     }
 
     /// Whether the role has drained on all workers.

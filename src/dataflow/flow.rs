@@ -179,11 +179,6 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         }
     }
 
-    /// Whether the window has room for another record.
-    pub fn has_room(&self) -> bool {
-        self.room() > 0
-    }
-
     /// How many more records may be read.
     fn room(&self) -> usize {
         let (records, bytes) = self.in_flight();

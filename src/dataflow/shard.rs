@@ -106,6 +106,11 @@ impl<O> Shard<O> {
         self.ledger.in_flight()
     }
 
+    /// Whether everything that was read is committed.
+    pub fn is_empty(&self) -> bool {
+        self.committer.idle() && self.ledger.is_empty()
+    }
+
     /// Whether no transaction is under way.
     pub fn idle(&self) -> bool {
         self.committer.idle()

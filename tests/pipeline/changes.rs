@@ -98,3 +98,24 @@ fn a_changed_document_is_the_only_one_asked_about() {
     sound_samples(&project);
     assert_eq!(requests(&server, "extraction"), asked + 1);
 }
+
+#[test]
+fn deleting_a_source_withdraws_its_samples_and_no_others() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1, 2]");
+    let mut documents = corpus(8);
+    for number in [1, 2, 6] {
+        documents[number]["source"] = "withdrawn licence".into();
+    }
+    project.ingest(&documents);
+    project.drain();
+    let before = sound_samples(&project);
+    assert_eq!(project.succeed(&["delete", "--source", "withdrawn licence"]), "deleted 3 documents\n");
+    project.drain();
+    let after = sound_samples(&project);
+    let deleted = [1, 2, 6].map(id);
+    let kept = before.iter().filter(|(_, sample)| !deleted.iter().any(|document| stands_on(sample, document)));
+    assert!(after.iter().eq(kept) && after.len() < before.len());
+    assert_eq!(project.logs().extractions().len(), 5);
+}

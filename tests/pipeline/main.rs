@@ -6,6 +6,7 @@ mod changes;
 mod faults;
 mod graph_updates;
 mod plan;
+mod reconcile;
 mod redo;
 mod running;
 mod samples;

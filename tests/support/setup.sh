@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the system packages that are missing: setup.sh GROUP...   (groups: build, kafka, model)
+# Installs the system packages that are missing: setup.sh GROUP...   (groups: build, kafka, model, deploy)
 # As root on Debian or Ubuntu it installs them; otherwise it prints the command and stops.
 set -euo pipefail
 
@@ -37,8 +37,12 @@ for group in "$@"; do
       want python3-venv python3 -c 'import ensurepip, venv'
       want zstd command -v zstd
       ;;
+    deploy)
+      want systemd command -v systemd-analyze
+      want python3-venv python3 -c 'import ensurepip, venv'
+      ;;
     *)
-      echo "setup: no group '$group'; there are build, kafka and model" >&2
+      echo "setup: no group '$group'; there are build, kafka, model and deploy" >&2
       exit 2
       ;;
   esac

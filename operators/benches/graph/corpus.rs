@@ -60,6 +60,11 @@ impl Corpus {
         })
     }
 
+    /// Whether the documents are made, not read from a file.
+    pub fn is_made(&self) -> bool {
+        matches!(self.source, Source::Zipf(..))
+    }
+
     /// How many documents the file has.
     pub fn len(&self) -> usize {
         match &self.source {

@@ -1,17 +1,19 @@
 //! All figures of the graph, per CPU-second on one worker: `cargo bench -p synthllm-operators --bench graph`.
 //!
 //! Two corpora: ten concepts a document from Zipf's law, and the concepts of a real corpus in its own sizes. Beside the operators
-//! stands the least that a program by hand could do (`minimum.rs`): maps and vectors, no dataflow, no retractions.
+//! stand the least that a program by hand could do (`minimum.rs`): maps and vectors, no dataflow, no retractions; and what
+//! differential dataflow and Pathway make of the same documents (`peers.rs`). The last column tells how many times as fast ours is.
 
 mod corpus;
 mod meter;
 mod minimum;
+mod peers;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use corpus::Corpus;
-use meter::{report, report_bytes, resident_bytes};
+use meter::{report, report_beside, report_bytes, report_head, resident_bytes};
 use minimum::Minimum;
 use synthllm_operators::graph::load;
 use synthllm_operators::id::{ConceptId, Kind};
@@ -43,7 +45,7 @@ fn main() {
 }
 
 fn measure_all() {
-    println!("{:<58} {:>11} {:>9} {:>14}", "one worker, 8 shards", "count", "CPU s", "per CPU-second");
+    report_head();
     let program = std::env::current_exe().expect("a running program has a path");
     for corpus in CORPORA {
         let status = std::process::Command::new(&program).arg(corpus).status();
@@ -68,25 +70,30 @@ fn bench(worker: &mut Worker, corpus: &Corpus) {
     report_bytes("memory per document at 10^6", resident_bytes().saturating_sub(before) / 1_000_000);
     report("settle 10^6 documents", 1_000_000, || index.borrow_mut().settle());
     let topics = topics(corpus, &index);
-    let walkers = walk_a_million_steps(worker, &topics, &index, &weights, settings);
-    let matched = report("exact matches at 10^6", MATCHES, || match_all(&index.borrow(), &walkers[..MATCHES], &settings));
+    let (walkers, steps) = walk_a_million_steps(worker, &topics, &index, &weights, settings);
+    let match_all = || match_all(&index.borrow(), &walkers[..MATCHES], &settings);
+    let (matched, matches) = report("exact matches at 10^6", MATCHES, match_all);
     drop((index, weights));
-    by_hand_at_a_million(corpus, &walkers, &matched);
-    load_and_replace(worker, corpus, settings);
-    load_and_replace_by_hand(corpus);
+    by_hand_at_a_million(corpus, &walkers, &matched, [steps, matches]);
+    let loads = load_and_replace(worker, corpus, settings);
+    load_and_replace_by_hand(corpus, loads);
+    peers::differential(worker, corpus, loads);
+    if corpus.is_made() {
+        peers::pathway(corpus, loads);
+    }
 }
 
-/// Loads 200 k documents through the dataflow, then replaces 100 k of them.
-fn load_and_replace(worker: &mut Worker, corpus: &Corpus, settings: Settings) {
+/// Loads 200 k documents through the dataflow, then replaces 100 k of them; returns how many per CPU-second.
+fn load_and_replace(worker: &mut Worker, corpus: &Corpus, settings: Settings) -> [f64; 2] {
     let index = Rc::new(RefCell::new(Index::new(SHARDS)));
     let (mut entries, mut starts) = (InputHandle::<u64, _>::new(), InputHandle::<u64, _>::new());
     let probe = worker.dataflow(|scope| {
         let loading = load(scope.input_from(&mut entries), &index, settings, false);
         loading.draw(scope.input_from(&mut starts)).probe().0
     });
-    for (name, round, count) in [("load documents", 0, 200_000), ("replace documents", 1, 100_000)] {
+    [("load documents", 0, 200_000), ("replace documents", 1, 100_000)].map(|(name, round, count)| {
         let mut documents: Vec<Entry> = corpus.documents(round).take(count).collect();
-        report(name, count, || {
+        let load = || {
             for batch in documents.chunks_mut(BATCH) {
                 let mut batch: Vec<Entry> = batch.iter_mut().map(take).collect();
                 entries.send_batch(&mut batch);
@@ -94,8 +101,9 @@ fn load_and_replace(worker: &mut Worker, corpus: &Corpus, settings: Settings) {
                 starts.advance_to(*entries.time());
                 worker.step_while(|| probe.less_than(entries.time()));
             }
-        });
-    }
+        };
+        report(name, count, load).1
+    })
 }
 
 fn take(entry: &mut Entry) -> Entry {
@@ -103,11 +111,12 @@ fn take(entry: &mut Entry) -> Entry {
     std::mem::replace(entry, none)
 }
 
-fn load_and_replace_by_hand(corpus: &Corpus) {
+fn load_and_replace_by_hand(corpus: &Corpus, [load, replace]: [f64; 2]) {
     let mut minimum = Minimum::default();
-    for (name, round, count) in [("  by hand: load documents", 0, 200_000), ("  by hand: replace documents", 1, 100_000)] {
+    let rounds = [("  by hand: load documents", 200_000, load), ("  by hand: replace documents", 100_000, replace)];
+    for (round, (name, count, ours)) in (0..).zip(rounds) {
         let documents: Vec<Entry> = corpus.documents(round).take(count).collect();
-        report(name, count, || documents.into_iter().for_each(|entry| minimum.upsert(entry)));
+        report_beside(name, count, ours, || documents.into_iter().for_each(|entry| minimum.upsert(entry)));
     }
 }
 
@@ -128,25 +137,29 @@ fn topics(corpus: &Corpus, index: &Shared<Index>) -> Vec<ConceptId> {
     ids.filter(|&topic| index.borrow().node(topic).is_some()).collect()
 }
 
-/// Walks from the topics, round by round, until a million steps are made.
+/// Walks from the topics, round by round, until a million steps are made; returns the complete walks, and steps per CPU-second.
 fn walk_a_million_steps(
     worker: &mut Worker,
     topics: &[ConceptId],
     index: &Shared<Index>,
     weights: &Shared<Weights>,
     settings: Settings,
-) -> Vec<Walker> {
+) -> (Vec<Walker>, f64) {
     let walked = Rc::new(RefCell::new(Vec::<Walker>::new()));
     let mut starts = InputHandle::<u64, _>::new();
-    let sink = Rc::clone(&walked);
+    let (sink, steps) = (Rc::clone(&walked), Rc::new(Cell::new(0)));
+    let made = Rc::clone(&steps);
     let probe = worker.dataflow(|scope| {
         let walked = walk(scope.input_from(&mut starts), index, weights, settings);
-        walked.inspect(move |walker| sink.borrow_mut().push(walker.clone())).probe().0
+        let take = move |walker: &Walker| {
+            made.set(made.get() + walker.nodes().len() - 1);
+            sink.borrow_mut().push(walker.clone());
+        };
+        walked.inspect(take).probe().0
     });
-    let steps = || walked.borrow().iter().map(|walker| walker.nodes().len() - 1).sum::<usize>();
-    report("typed walk steps at 10^6 (sharded dataflow)", STEPS, || {
+    let ((), rate) = report("typed walk steps at 10^6 (sharded dataflow)", STEPS, || {
         let mut owed = (0..).flat_map(|start| topics.iter().map(move |&node| Start { node, kind: Kind::Topic, start }));
-        while steps() < STEPS {
+        while steps.get() < STEPS {
             owed.by_ref().take(BATCH).for_each(|start| starts.send(start));
             starts.advance_to(starts.time() + 1);
             worker.step_while(|| probe.less_than(starts.time()));
@@ -156,7 +169,7 @@ fn walk_a_million_steps(
     let stuck = walked.borrow().iter().filter(|walker| walker.key_concepts() < settings.min_key_concepts).count();
     println!("    {} walks, {rejections} visited concepts drawn, {stuck} stuck", walked.borrow().len());
     let complete = |walker: &Walker| walker.key_concepts() >= settings.min_key_concepts;
-    walked.take().into_iter().filter(complete).collect()
+    (walked.take().into_iter().filter(complete).collect(), rate)
 }
 
 fn match_all(index: &Index, walkers: &[Walker], settings: &Settings) -> Vec<Vec<Match>> {
@@ -169,12 +182,12 @@ fn match_all(index: &Index, walkers: &[Walker], settings: &Settings) -> Vec<Vec<
     walkers.iter().map(best).collect()
 }
 
-fn by_hand_at_a_million(corpus: &Corpus, walkers: &[Walker], matched: &[Vec<Match>]) {
+fn by_hand_at_a_million(corpus: &Corpus, walkers: &[Walker], matched: &[Vec<Match>], [steps, matches]: [f64; 2]) {
     let mut minimum = Minimum::default();
     corpus.documents(0).take(1_000_000).for_each(|entry| minimum.upsert(entry));
-    report("  by hand: walk steps at 10^6", STEPS, || minimum.walk(STEPS));
+    report_beside("  by hand: walk steps at 10^6", STEPS, steps, || minimum.walk(STEPS));
     let (some, rows) = (MATCHES / 10, minimum.rows());
-    let found = report("  by hand: exact matches at 10^6", some, || {
+    let found = report_beside("  by hand: exact matches at 10^6", some, matches, || {
         walkers[..some].iter().map(|walker| minimum.best(&rows, walker)).collect::<Vec<_>>()
     });
     for (found, matched) in found.iter().zip(matched) {
@@ -193,6 +206,6 @@ fn bench_stats(corpus: &Corpus) {
             index.upsert(entry);
         }
     });
-    let stats = report("graph stats: distinct edges", 1, || stats(&index));
+    let (stats, _) = report("graph stats: distinct edges", 1, || stats(&index));
     println!("    {stats:?}");
 }

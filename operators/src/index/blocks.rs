@@ -111,7 +111,12 @@ impl<T: Copy + Default> Blocks<T> {
 
     /// The item of a block of length 1.
     pub(crate) fn item(&self, offset: u32) -> &T {
-        &self.chunks[(offset >> LOG_CHUNK) as usize][(offset % CHUNK) as usize]
+        self.item_in(offset, 0)
+    }
+
+    /// The item at an index of a block.
+    pub(crate) fn item_in(&self, offset: u32, index: u32) -> &T {
+        &self.chunks[(offset >> LOG_CHUNK) as usize][(offset % CHUNK) as usize + index as usize]
     }
 
     /// The item of a block of length 1.

@@ -24,6 +24,7 @@
 mod blocks;
 mod concepts;
 mod documents;
+mod draws;
 mod postings;
 mod shard;
 mod table;
@@ -32,10 +33,10 @@ mod weights;
 pub use weights::{Weight, Weights};
 
 pub(crate) use concepts::Concepts;
+pub(crate) use draws::Wanted;
 pub(crate) use postings::Class;
 pub(crate) use shard::Shard;
 
-use crate::draw::Draw;
 use crate::id::{ConceptId, DocumentId, Kind};
 use crate::record::Node;
 use crate::upsert::{Entry, Mentions, Upserted};
@@ -165,10 +166,9 @@ impl Index {
         self.concepts.find(concept).map(|row| self.concepts.node(row))
     }
 
-    /// The shard's half of a step; see [`Shard::draw`].
-    pub(crate) fn draw(&self, shard: u32, from: ConceptId, step: Step, draw: &mut Draw) -> Option<ConceptId> {
-        let row = self.concepts.find(from)?;
-        self.shard(shard).draw(row, step, draw).map(|row| self.concepts.id(row))
+    /// The shards' half of many steps; see [`draws`].
+    pub(crate) fn draw(&self, wanted: Vec<Wanted>) -> Vec<ConceptId> {
+        draws::draw_all(self, wanted)
     }
 
     /// The exact weight of a step in a shard, and whether the work cap was hit.

@@ -74,7 +74,12 @@ fn order_of(structure: Structure, size: u16) -> u8 {
 impl Postings {
     /// The classes of a concept, smallest sizes first.
     pub(crate) fn classes(&self, concept: u32, structure: Structure) -> impl Iterator<Item = &Class> + '_ {
-        let mut next = self.head(concept);
+        self.classes_from(self.head(concept), structure)
+    }
+
+    /// The same, from the first class of the concept on.
+    pub(super) fn classes_from(&self, head: u32, structure: Structure) -> impl Iterator<Item = &Class> + '_ {
+        let mut next = head;
         let all = std::iter::from_fn(move || {
             let class = (next != NONE).then(|| self.classes.item(next))?;
             next = class.next;
@@ -88,7 +93,13 @@ impl Postings {
         self.blocks.slice(class.block, class.length)
     }
 
-    fn head(&self, concept: u32) -> u32 {
+    /// The document of a class at an index.
+    pub(super) fn document(&self, class: &Class, index: u32) -> u32 {
+        *self.blocks.item_in(class.block, index)
+    }
+
+    /// The first class of a concept.
+    pub(super) fn head(&self, concept: u32) -> u32 {
         self.heads.get(concept as usize).copied().unwrap_or(NONE)
     }
 

@@ -1,17 +1,19 @@
 //! One shard of the index: the documents of one partition of `extractions`, and the postings of their concepts.
 //!
-//! The shard's half of a step lies here: a document by its size, a concept in it, and the exact weights after too many
-//! rejections (design.md §4). Cost: O(own concepts) per change; a draw is O(classes), about 1.5 tries.
+//! What a step needs of a shard lies here: the places of a draw ([`super::draws`]), and the exact weights after too many rejections
+//! (design.md §4). Cost: O(own concepts) per change; a draw is O(classes).
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::concepts::Concepts;
 use super::documents::{Documents, Place, Record};
 use super::postings::{Class, Postings, Structure};
-use crate::draw::Draw;
 use crate::id::Kind;
 use crate::upsert::{Content, Entry, Upserted};
 use crate::walk::Step;
+
+/// Documents that are looked at together.
+const READ_AHEAD: usize = 64;
 
 /// What a concept weighs in a shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -139,40 +141,29 @@ impl Shard {
         self.postings.documents(class)
     }
 
-    /// Draws a document with probability proportional to its static size, then a concept in it, uniform among those that are
-    /// not `from`. `None` when no document has any.
-    pub(crate) fn draw(&self, from: u32, step: Step, draw: &mut Draw) -> Option<u32> {
-        let structure = structure_of(step);
-        let mass = |class: &Class| class.len() * u64::from(class.max_size);
-        let total: u64 = self.postings.classes(from, structure).map(mass).sum();
-        if total == 0 {
-            return None;
-        }
-        loop {
-            let mut place = draw.below(total);
-            for class in self.postings.classes(from, structure) {
-                if place < mass(class) {
-                    // One number tells the posting, whether its size admits it, and which of its concepts.
-                    let width = u64::from(class.max_size);
-                    let document = self.postings.documents(class)[(place / width) as usize];
-                    if let Some(concept) = self.other(document, from, step, (place % width) as usize) {
-                        return Some(concept);
-                    }
-                    break;
-                }
-                place -= mass(class);
+    /// Where the classes of a concept begin.
+    pub(super) fn head(&self, concept: u32) -> u32 {
+        self.postings.head(concept)
+    }
+
+    /// The class at a place below a concept's weight, and the place in it.
+    pub(super) fn class_at(&self, head: u32, step: Step, mut place: u64) -> (Class, u64) {
+        for class in self.postings.classes_from(head, structure_of(step)) {
+            if place < class.sum {
+                return (*class, place);
             }
+            place -= class.sum;
         }
+        unreachable!("the place is below the weight")
     }
 
-    /// The concept at `index` among those that the step can reach in the document, without `from`.
-    fn other(&self, document: u32, from: u32, step: Step, index: usize) -> Option<u32> {
-        let reachable = self.reachable(document, step);
-        let own = reachable.iter().take(index + 1).any(|&concept| concept == from);
-        reachable.get(index + usize::from(own)).copied()
+    /// The document of a class at an index.
+    pub(super) fn member(&self, class: &Class, index: u32) -> u32 {
+        self.postings.document(class, index)
     }
 
-    fn reachable(&self, document: u32, step: Step) -> &[u32] {
+    /// The concepts of a document that a step can reach, the one that it comes from among them if it is of their kind.
+    pub(super) fn reachable(&self, document: u32, step: Step) -> &[u32] {
         match step {
             Step::TopicTopic => self.documents.topics(document),
             Step::TopicConcept | Step::ConceptConcept => self.documents.key_concepts(document),
@@ -181,15 +172,18 @@ impl Shard {
 
     /// The sum of `|X_d \ V|` over the first `cap` postings, and whether there are more.
     pub(crate) fn admissible(&self, from: u32, step: Step, visited: &[u32], cap: u64) -> (u64, bool) {
-        let mut left = cap;
+        let mut left = usize::try_from(cap).unwrap_or(usize::MAX);
         let mut sum = 0;
         for class in self.postings.classes(from, structure_of(step)) {
-            for &document in self.postings.documents(class) {
-                if left == 0 {
+            for documents in self.postings.documents(class).chunks(READ_AHEAD) {
+                let allowed = &documents[..documents.len().min(left)];
+                // First all records, then all lists of concepts, so that the processor waits for many of them at a time.
+                let lists: Vec<&[u32]> = allowed.iter().map(|&document| self.reachable(document, step)).collect();
+                sum += lists.into_iter().map(|concepts| unvisited(concepts, visited).count() as u64).sum::<u64>();
+                left -= allowed.len();
+                if allowed.len() < documents.len() {
                     return (sum, true);
                 }
-                left -= 1;
-                sum += self.unvisited(document, step, visited).count() as u64;
             }
         }
         (sum, false)
@@ -199,16 +193,16 @@ impl Shard {
     pub(crate) fn pick(&self, from: u32, step: Step, visited: &[u32], rank: u64) -> Option<u32> {
         let classes = self.postings.classes(from, structure_of(step));
         let documents = classes.flat_map(|class| self.postings.documents(class));
-        documents.flat_map(|&document| self.unvisited(document, step, visited)).nth(rank as usize)
-    }
-
-    fn unvisited<'a>(&'a self, document: u32, step: Step, visited: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
-        self.reachable(document, step).iter().copied().filter(|concept| !visited.contains(concept))
+        documents.flat_map(|&document| unvisited(self.reachable(document, step), visited)).nth(rank as usize)
     }
 
     pub(crate) fn record(&self, document: u32) -> &Record {
         self.documents.record(document)
     }
+}
+
+fn unvisited<'a>(concepts: &'a [u32], visited: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+    concepts.iter().copied().filter(|concept| !visited.contains(concept))
 }
 
 fn structure_of(step: Step) -> Structure {

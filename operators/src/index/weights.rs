@@ -73,6 +73,12 @@ impl Weights {
         self.column(concept, column)
     }
 
+    /// Reads ahead what is known of these concepts, so that the processor waits for many places in memory at a time.
+    pub(crate) fn read_ahead(&self, concepts: impl Iterator<Item = ConceptId>) {
+        let rows: Vec<u32> = concepts.filter_map(|concept| self.rows.get(&concept)).map(|&(row, _)| row).collect();
+        std::hint::black_box(rows.into_iter().map(|row| *self.cells.item(row)).fold(0, u64::wrapping_add));
+    }
+
     /// The documents of a start node, over all shards.
     pub fn documents(&self, concept: ConceptId) -> u64 {
         self.column(concept, 1).iter().sum()

@@ -28,7 +28,7 @@ impl Owner {
     }
 
     /// Takes an answer; returns the walker when its walk is done.
-    pub(crate) fn take(&mut self, weights: &Weights, reply: Reply, send: impl FnMut(Request)) -> Option<Walker> {
+    pub(crate) fn take(&mut self, weights: &Weights, reply: Reply, send: impl FnMut(Request)) -> Option<Box<Walker>> {
         match reply.answer {
             Answer::Moved | Answer::Visited => self.step(weights, reply.walker, send),
             Answer::Weight(shard, weight) => self.weigh(weights, reply.walker, (shard, weight), send),
@@ -36,7 +36,7 @@ impl Owner {
     }
 
     /// Asks for the next step; parts that weigh nothing are skipped.
-    fn step(&mut self, weights: &Weights, mut walker: Walker, mut send: impl FnMut(Request)) -> Option<Walker> {
+    fn step(&mut self, weights: &Weights, mut walker: Box<Walker>, mut send: impl FnMut(Request)) -> Option<Box<Walker>> {
         while let Some(step) = walker.step() {
             let shards = weights.of(walker.at(), step);
             let total: u64 = shards.iter().sum();
@@ -44,8 +44,8 @@ impl Owner {
                 walker.skip();
             } else if walker.attempt < self.settings.rejections {
                 let place = Draw::new(walker.id, walker.number(), walker.attempt, Choice::Shard).below(total);
-                let (shard, _) = locate((0..).zip(shards.iter().copied()), place);
-                send(Request { shard, ask: Ask::Draw, walker });
+                let (shard, place) = locate((0..).zip(shards.iter().copied()), place);
+                send(Request { shard, ask: Ask::Draw(place), walker });
                 return None;
             } else {
                 self.ask_all(shards, walker, send);
@@ -55,7 +55,7 @@ impl Owner {
         Some(walker)
     }
 
-    fn ask_all(&mut self, shards: &[u64], walker: Walker, mut send: impl FnMut(Request)) {
+    fn ask_all(&mut self, shards: &[u64], walker: Box<Walker>, mut send: impl FnMut(Request)) {
         let shards: Vec<u32> = (0..).zip(shards).filter(|(_, weight)| **weight > 0).map(|(shard, _)| shard).collect();
         self.weighing.insert(walker.id, Weighing { weights: Vec::new(), missing: shards.len(), capped: false });
         for shard in shards {
@@ -67,10 +67,10 @@ impl Owner {
     fn weigh(
         &mut self,
         weights: &Weights,
-        mut walker: Walker,
+        mut walker: Box<Walker>,
         told: (u32, u64),
         mut send: impl FnMut(Request),
-    ) -> Option<Walker> {
+    ) -> Option<Box<Walker>> {
         let weighing = self.weighing.get_mut(&walker.id).expect("an exact weight was asked for");
         weighing.weights.push(told);
         weighing.capped |= walker.capped;

@@ -36,7 +36,7 @@ pub fn walk<'scope>(
     let starts = starts.unary(timely::dataflow::channels::pact::Pipeline, "Begin", move |_capability, _info| {
         move |input, output| {
             input.for_each_stamp(|capability, batches| {
-                let begin = |start| Reply { answer: Answer::Moved, walker: Walker::new(settings.seed, start) };
+                let begin = |start| Reply { answer: Answer::Moved, walker: Box::new(Walker::new(settings.seed, start)) };
                 output.session(&capability).give_iterator(batches.flat_map(|batch| batch.drain(..)).map(begin));
             });
         }
@@ -70,10 +70,10 @@ fn owners<'scope>(
             let weights = weights.borrow();
             input.for_each_stamp(|capability, batches| {
                 let (mut requests, mut walked) = (requests.session(&capability), walked.session(&capability));
-                for reply in batches.flat_map(|batch| batch.drain(..)) {
-                    if let Some(walker) = owner.take(&weights, reply, |request| requests.give(request)) {
-                        walked.give(walker);
-                    }
+                for replies in batches.map(std::mem::take) {
+                    weights.read_ahead(replies.iter().map(|reply| reply.walker.at()));
+                    let take = |reply| owner.take(&weights, reply, |request| requests.give(request));
+                    walked.give_iterator(replies.into_iter().filter_map(take).map(|walker| *walker));
                 }
             });
         }
@@ -96,8 +96,9 @@ fn shards<'scope>(
                     index.borrow_mut().settle();
                 }
                 let index = index.borrow();
-                let requests = batches.flat_map(|batch| batch.drain(..));
-                output.session(&capability).give_iterator(requests.map(|request| step::answer(&index, &settings, request)));
+                let requests = batches.map(std::mem::take);
+                let replies = requests.flat_map(|requests| step::answer_all(&index, &settings, requests));
+                output.session(&capability).give_iterator(replies);
             });
         }
     })

@@ -1,6 +1,6 @@
 //! One transaction of a shard of extract: of each document only what became of it last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synthllm_log::{Append, LogName, Place};
 use synthllm_operators::codec;
@@ -11,17 +11,25 @@ use super::super::shard::Prepared;
 use super::revise::Decision;
 use crate::events::{Counter, Outcome};
 
-/// The records of a transaction: of each document only what became of it last.
-pub(super) fn prepare(context: &Context, number: u32, mut outputs: Vec<(Origin, Decision)>) -> Prepared {
+/// The records of a transaction: of each document only what became of it last. `missing` are documents whose deletion was missed.
+pub(super) fn prepare(
+    context: &Context,
+    number: u32,
+    missing: BTreeSet<Vec<u8>>,
+    mut outputs: Vec<(Origin, Decision)>,
+) -> Prepared {
     outputs.sort_by_key(|(origin, _)| origin.offset);
     let mut batch = Batch::default();
+    batch.count(Counter::Reconciled, missing.len() as u64);
+    missing.into_iter().for_each(|key| batch.replace(key, None, false));
     for (origin, decision) in outputs {
         batch.add(context, number, origin, decision);
     }
     batch.prepared()
 }
 
-/// What became of a document last, and whether that is the outcome of its record (and not a dead letter's tombstones).
+/// What became of a document last, and whether that is the outcome of its record (and not the tombstones of a dead letter, or of a
+/// missed deletion).
 struct Last {
     value: Option<(Option<String>, Box<Extraction>)>,
     written: bool,

@@ -50,8 +50,8 @@ enum Content {
     Undecodable { reason: String },
 }
 
-/// A document found live at the start.
-pub(super) type Note = (DocumentId, Known);
+/// A document found live at the start, or found to be gone.
+pub(super) type Note = (DocumentId, Option<Known>);
 
 /// The outcome of a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl Stage for Revise {
     }
 
     fn note(&mut self, (id, known): Note) {
-        self.memory.outcome(id, Some(known));
+        self.memory.outcome(id, known);
     }
 }
 

@@ -13,6 +13,8 @@ import xllamacpp
 def parameters(model, port, slots, context, threads):
     params = xllamacpp.CommonParams()
     params.model.path = model
+    # Answers name the model by this, not by where it lies on this machine.
+    params.model_alias = {os.path.basename(model).removesuffix(".gguf")}
     params.hostnames = ["127.0.0.1"]
     params.port = port
     params.n_parallel = slots

@@ -1,0 +1,45 @@
+//! What a process costs, as Linux tells it.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a process cost.
+pub struct Measured {
+    /// From its start to its end.
+    pub wall: Duration,
+    /// Of all its threads, in user and system mode.
+    pub cpu: Duration,
+    /// The most memory that it had at once.
+    pub peak_bytes: u64,
+}
+
+/// Runs a program to its end, which must be success.
+pub fn measure(command: &mut Command) -> Measured {
+    let started = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let mut peak_bytes = 0;
+    // A process that has ended and was not waited for still has its CPU time, but no memory.
+    while let Some(bytes) = peak(child.id()) {
+        peak_bytes = bytes.max(peak_bytes);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (wall, cpu) = (started.elapsed(), cpu_time(&child.id().to_string()));
+    let status = child.wait().expect("a child can be waited for");
+    assert!(status.success(), "the program ended with {status}");
+    Measured { wall, cpu, peak_bytes }
+}
+
+/// The CPU time of a process, or of `self`, in the kernel's ticks of 10 ms.
+pub fn cpu_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("Linux tells the CPU time of a process");
+    let behind_name = stat.rsplit(')').next().unwrap_or("");
+    let fields: Vec<u64> = behind_name.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+    Duration::from_millis(10 * (fields[11] + fields[12]))
+}
+
+/// The most memory that a process had; none once it has ended.
+fn peak(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
