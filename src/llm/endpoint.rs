@@ -85,6 +85,8 @@ struct State {
     limit: Limit,
     silent_until: Option<Instant>,
     alarm_is_set: bool,
+    /// The pauses since the last answer, each after a look at an endpoint that is down.
+    looks: u32,
     /// The calls that failed since the last answer, by id.
     failed_in_a_row: BTreeSet<u64>,
     closed: bool,
@@ -97,6 +99,7 @@ struct Attempt {
     number: u64,
     generation: u64,
     answered_before: u64,
+    looks_before: u32,
 }
 
 /// What to do with a call after a failure.
@@ -115,6 +118,7 @@ impl Endpoint {
             limit: Limit::new(max_in_flight),
             silent_until: None,
             alarm_is_set: false,
+            looks: 0,
             failed_in_a_row: BTreeSet::new(),
             closed: false,
             totals: EndpointStatus { endpoint: address.to_owned(), ..EndpointStatus::default() },
@@ -255,13 +259,20 @@ impl State {
         let number = self.next_number;
         self.next_number += 1;
         self.on_the_wire.insert(number, now);
-        Attempt { call, number, generation: self.limit.generation(), answered_before: self.totals.calls }
+        Attempt {
+            call,
+            number,
+            generation: self.limit.generation(),
+            answered_before: self.totals.calls,
+            looks_before: self.looks,
+        }
     }
 
     /// The endpoint answered, be it with a refusal: it is up.
     fn answered(&mut self, number: u64, completion: Option<&Completion>) {
         self.on_the_wire.remove(&number);
         self.failed_in_a_row.clear();
+        self.looks = 0;
         self.limit.answered();
         self.totals.consecutive_failures = 0;
         if let Some(completion) = completion {
@@ -309,7 +320,8 @@ impl State {
         failures.charged += u32::from(own);
     }
 
-    /// How long this call waits; a wait that is the endpoint's holds everybody back.
+    /// How long this call waits; a wait that is the endpoint's holds everybody back. That one grows with each look: calls that were
+    /// on the wire together are one, or a short restart under many calls would end in the longest wait at once.
     fn back_off(&mut self, attempt: &Attempt, failure: &Transient, backoff: Backoff) -> Duration {
         let now = Instant::now();
         if let Some(wait) = failure.retry_after {
@@ -317,9 +329,11 @@ impl State {
             return wait;
         }
         if self.is_down() {
-            let beyond = self.totals.consecutive_failures - DOWN_AFTER as u64 + 1;
             self.limit.collapse();
-            self.hold_back_until(now + backoff.delay(beyond.min(32) as u32, fastrand::f64()));
+            if attempt.looks_before == self.looks {
+                self.looks += 1;
+                self.hold_back_until(now + backoff.delay(self.looks, fastrand::f64()));
+            }
         }
         backoff.delay(attempt.call.failures.all, fastrand::f64())
     }

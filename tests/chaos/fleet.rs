@@ -14,11 +14,15 @@ use crate::schedule::Layout;
 /// Whoever is still there after so long stalls.
 const STALLED: Duration = Duration::from_secs(180);
 
+/// Whoever still waits for a process so long after it ended never met it.
+const UNMET: Duration = Duration::from_secs(10);
+
 /// The processes of one start.
 pub struct Fleet {
     pub runs: Vec<Running>,
     /// From the process that dials to the one with the smaller number.
     links: BTreeMap<(usize, usize), Proxy>,
+    processes: usize,
 }
 
 impl Fleet {
@@ -47,12 +51,12 @@ impl Fleet {
             }
             runs.push(project.start_with(&mut command));
         }
-        Fleet { runs, links }
+        Fleet { runs, links, processes: layout.processes }
     }
 
     /// Processes of earlier starts.
     pub fn of(runs: Vec<Running>) -> Fleet {
-        Fleet { runs, links: BTreeMap::new() }
+        Fleet { processes: runs.len(), runs, links: BTreeMap::new() }
     }
 
     /// Waits until `done`, for so long at most, or until all have ended.
@@ -64,15 +68,35 @@ impl Fleet {
         }
     }
 
-    /// Waits until all have ended; who has not after a long time is named with what it said.
+    /// Waits until all have ended; who has not after a long time is named with what it said. A process that ended before the
+    /// others met it is one that they wait for: a supervisor would start it again, here they are told to stop.
     pub fn wait(&mut self) -> Result<Vec<ExitStatus>, String> {
-        self.wait_until(STALLED, || false);
+        let deadline = Instant::now() + STALLED;
+        self.wait_until(UNMET, || false);
+        while Instant::now() < deadline && !self.all_ended() {
+            self.wait_until(Duration::from_secs(1), || false);
+            self.stop_those_that_wait();
+        }
         let ended: Vec<Option<ExitStatus>> = self.runs.iter_mut().map(Running::ended).collect();
         let stalled = ended.iter().position(Option::is_none);
         stalled.map_or_else(
             || Ok(ended.into_iter().flatten().collect()),
             |process| Err(format!("process {process} stalls: {}", self.runs[process].said())),
         )
+    }
+
+    fn stop_those_that_wait(&mut self) {
+        let ended = self.processes - self.runs.len() + self.runs.iter_mut().filter_map(Running::ended).count();
+        if ended == 0 {
+            return;
+        }
+        for run in &mut self.runs {
+            let said = run.said();
+            let waits = said.lines().last().is_some_and(|last| last.contains("waiting for process"));
+            if waits && run.ended().is_none() {
+                run.signal("TERM");
+            }
+        }
     }
 
     /// Tells all that run to stop.

@@ -1,7 +1,9 @@
 //! Records that are no documents: a dead letter each, and the run goes on.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
 use synthllm_testkit::corpus::{corpus, document, id};
+use synthllm_testkit::project::{stderr, write_lines};
 
 use crate::{project, server, sound_samples, stands_on};
 
@@ -78,4 +80,50 @@ fn a_bad_line_of_a_file_is_reported_with_its_number_and_the_rest_goes_in() {
     project.drain();
     sound_samples(&project);
     assert_eq!(project.logs().extractions().len(), 2);
+}
+
+/// A counter, over all shards.
+fn counted(status: &Value, counter: &str) -> u64 {
+    let shards = status["shards"].as_array().expect("a list of shards");
+    shards.iter().filter_map(|shard| shard["counters"][counter].as_u64()).sum()
+}
+
+/// `graph.max_concepts` bounds the work and memory that one record can cause.
+#[test]
+fn of_a_document_with_thousands_of_concepts_the_first_count_and_it_is_counted() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("graph.max_concepts", 50);
+    let concepts: Vec<String> = (0..3000).map(|number| format!("Concept {number}")).collect();
+    let wide = json!({"id": "wide", "text": "A text on all there is.", "concepts": concepts});
+    project.ingest(&corpus(4));
+    project.ingest(&[wide]);
+    project.drain();
+    let samples = sound_samples(&project);
+    let of_wide: Vec<_> = samples.values().filter(|sample| sample.level == 2 && stands_on(sample, "wide")).collect();
+    assert!(!of_wide.is_empty(), "the document has its samples");
+    let names = of_wide.iter().flat_map(|sample| &sample.provenance.walk).map(|node| node.name.as_str());
+    assert!(names.clone().any(|name| name == "concept 49") && names.count() == 50 * of_wide.len());
+    assert_eq!(counted(&project.status(), "too_many_concepts"), 1);
+    project.drain();
+    assert_eq!(counted(&project.status(), "too_many_concepts"), 1, "another run reads it again, and counts it no more");
+}
+
+/// A line of 100 MB is refused with its number, and the lines around it go in.
+#[test]
+fn a_document_of_a_hundred_megabytes_does_not_end_the_run() {
+    let server = server();
+    let project = project(&server);
+    let huge = format!(r#"{{"id": "huge", "text": "{}"}}"#, "long ".repeat(20 << 20));
+    let small = corpus(3);
+    let lines = small.iter().map(ToString::to_string).chain([huge, document(7, 0).to_string()]);
+    let file = project.file("huge.jsonl");
+    write_lines(&file, lines);
+    let output = project.execute(&["ingest", file.to_str().expect("a path in UTF-8")]);
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains("huge.jsonl:4: not a document: "), "{said}");
+    assert!(said.contains("the limit is 16777216"), "{said}");
+    project.drain();
+    let samples = sound_samples(&project);
+    assert!(samples.values().any(|sample| stands_on(sample, &id(7))), "the run has gone on");
 }

@@ -72,6 +72,7 @@ impl Batch {
         let outcome = if issued.combinations.is_empty() { Outcome::Skipped } else { Outcome::Written };
         self.outcomes[outcome as usize] += 1;
         self.count(Counter::NotLive, u64::from(issued.stale));
+        self.count(Counter::TooManyConcepts, u64::from(issued.capped));
         issued.combinations.iter().for_each(|combination| self.issue(combination));
     }
 

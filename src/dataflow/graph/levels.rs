@@ -31,6 +31,8 @@ pub(super) struct Issued {
     pub(super) combinations: Vec<Combination>,
     /// Whether it was no longer the last record of its document.
     pub(super) stale: bool,
+    /// Whether the document has more concepts than count.
+    pub(super) capped: bool,
 }
 
 /// Asks whether a level's limit allows one more combination.
@@ -66,6 +68,7 @@ pub(super) struct Levels {
 
 struct Asked {
     origin: Origin,
+    capped: bool,
     candidates: Vec<Combination>,
     granted: Vec<Combination>,
 }
@@ -81,8 +84,9 @@ impl Stage for Levels {
 
     fn open(&mut self, case: Case, item: Incoming, turn: Output<'_>) {
         let Incoming { origin, entry } = item;
+        let capped = entry.content.as_ref().is_some_and(|content| content.capped);
         if entry.content.is_some() && self.is_stale(&entry) {
-            return finish(case, origin, Issued { combinations: Vec::new(), stale: true }, turn);
+            return finish(case, origin, Issued { combinations: Vec::new(), stale: true, capped }, turn);
         }
         let candidates = candidates(&entry, &self.levels, self.seed);
         let (candidates, granted) = if self.settled {
@@ -92,10 +96,10 @@ impl Stage for Levels {
             candidates.into_iter().partition(|candidate| self.limited.contains(&candidate.level))
         };
         if candidates.is_empty() {
-            return finish(case, origin, Issued { combinations: granted, stale: false }, turn);
+            return finish(case, origin, Issued { combinations: granted, stale: false, capped }, turn);
         }
         candidates.iter().for_each(|candidate| turn.ask(case, Ask { level: candidate.level }));
-        self.open.insert(case, Asked { origin, candidates, granted });
+        self.open.insert(case, Asked { origin, capped, candidates, granted });
     }
 
     fn reply(&mut self, case: Case, reply: Granted, turn: Output<'_>) {
@@ -106,7 +110,8 @@ impl Stage for Levels {
             asked.granted.extend::<Vec<_>>(answered);
         }
         if asked.candidates.is_empty() {
-            finish(case, asked.origin, Issued { combinations: asked.granted, stale: false }, turn);
+            let Asked { origin, capped, granted, .. } = asked;
+            finish(case, origin, Issued { combinations: granted, stale: false, capped }, turn);
         } else {
             self.open.insert(case, asked);
         }

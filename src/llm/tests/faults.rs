@@ -125,6 +125,22 @@ fn an_endpoint_that_is_down_for_everybody_is_waited_for_and_the_status_says_so()
     assert!(!pool.status().endpoints[0].down);
 }
 
+/// Schedule 14 of the fault suite: fourteen calls met a restarting server at once, and each made the common wait longer.
+#[test]
+fn calls_that_fail_together_are_one_look_at_the_endpoint() {
+    let server = server_with(14, Fault::Status(503, "restarting".into()));
+    let backoff = synthllm_llm::retry::Backoff { base: Duration::from_millis(100), max: Duration::from_secs(3600) };
+    let pool = pool(&TaskSettings { backoff, max_in_flight: 14, ..settings(&server) });
+    let replies = submit_all(&pool, numbered(14));
+    let mut longest = Duration::ZERO;
+    while pool.status().calls() == 0 {
+        longest = longest.max(pool.status().endpoints[0].backing_off.unwrap_or_default());
+        std::thread::yield_now();
+    }
+    assert!(longest <= backoff.ceiling(4), "fourteen looks would wait for minutes: {longest:?}");
+    assert!(replies.iter().all(|(_, outcome)| outcome.is_ok()));
+}
+
 #[test]
 fn calls_wait_for_an_endpoint_that_is_not_there_yet() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
