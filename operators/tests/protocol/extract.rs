@@ -47,17 +47,9 @@ fn id(document: u8) -> DocumentId {
 impl Extract {
     /// The memory of a shard: the live extractions whose version lies in its partition, from all partitions.
     pub fn load(&mut self, shard: u32, world: &World) {
-        for partition in [0, 1] {
-            for (_, value) in world.logs.read((Log::Extractions, partition), 0) {
-                match value {
-                    Value::Extraction(document, Some(known)) if known.version.partition == shard => {
-                        self.live.insert(*document, *known);
-                    }
-                    Value::Extraction(document, None) => _ = self.live.remove(document),
-                    _ => (),
-                }
-            }
-        }
+        let of_shard = |known: &Known| known.version.partition == shard;
+        self.live.retain(|_, known| !of_shard(known));
+        self.live.extend(crate::check::live(world.logs).into_iter().filter(|(_, known)| of_shard(known)));
     }
 
     fn memory(&self) -> Memory {

@@ -220,7 +220,7 @@ impl Process {
     pub fn take_up(&mut self, origin: Origin, combination: Combination, world: &mut World) -> Result<(), Stop> {
         let shard = self.shards.get_mut(&(Role::Generate, origin.shard)).expect("the shard that read it");
         let hits = shard.ledger.hits_for(origin.offset, &combination.id.to_string());
-        let (epoch, number) = (self.clock, self.clock);
+        let (epoch, number) = (self.clock, 2 * origin.offset + u64::from(origin.shard));
         self.generate.cases.push(Case { number, origin, epoch, combination, hits, phase: Phase::Unjudged });
         self.judge_all(world)
     }

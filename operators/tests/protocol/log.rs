@@ -1,6 +1,6 @@
 //! The logs: partitions with offsets, transactions, owners and their fences, two kinds of ends, trimming and compaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use synthllm_operators::id::{ConceptId, Id};
@@ -67,26 +67,33 @@ pub enum Value {
     Failed(Combination),
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Record {
-    /// Nothing: a control record, or one that compaction took.
-    value: Option<Value>,
-    /// 0: none.
-    transaction: u32,
+impl Value {
+    /// Whether it has the key of an earlier record of `progress`.
+    fn replaces(&self, earlier: &Value) -> bool {
+        match (self, earlier) {
+            (Value::Shard(owner, ..), Value::Shard(former, ..)) => owner == former,
+            (Value::Starts(node, _), Value::Starts(former, _)) => node == former,
+            (Value::Settlement(_), Value::Settlement(_)) => true,
+            _ => false,
+        }
+    }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Fate {
-    Open,
-    Committed,
-    Aborted,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Transaction {
+/// A transaction: its owner, the generation of that, and a number among those of both that are open. The names of transactions
+/// do not tell in which order they began, so that histories which differ in nothing else are one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Transaction {
     owner: Owner,
     generation: u32,
-    fate: Fate,
+    number: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Record {
+    /// Nothing: a control record, an aborted one, or one that compaction took.
+    value: Option<Value>,
+    /// The one that it is part of, while that is open.
+    transaction: Option<Transaction>,
 }
 
 /// A transaction that was refused, because its owner is fenced.
@@ -98,17 +105,17 @@ pub struct Fenced;
 pub struct Logs {
     partitions: BTreeMap<Place, Rc<Vec<Record>>>,
     starts: BTreeMap<Place, u64>,
-    transactions: Vec<Transaction>,
+    open: BTreeSet<Transaction>,
     generations: BTreeMap<Owner, u32>,
 }
 
 impl Logs {
     /// Appends outside of transactions.
     pub fn append(&mut self, place: Place, value: Value) -> u64 {
-        self.push(place, Some(value), 0)
+        self.push(place, Some(value), None)
     }
 
-    fn push(&mut self, place: Place, value: Option<Value>, transaction: u32) -> u64 {
+    fn push(&mut self, place: Place, value: Option<Value>, transaction: Option<Transaction>) -> u64 {
         let partition = Rc::make_mut(self.partitions.entry(place).or_default());
         partition.push(Record { value, transaction });
         partition.len() as u64 - 1
@@ -127,9 +134,8 @@ impl Logs {
         generation
     }
 
-    fn open_of(&self, owner: Owner) -> Vec<u32> {
-        let open = |transaction: &Transaction| transaction.owner == owner && transaction.fate == Fate::Open;
-        (1..).zip(&self.transactions).filter(|(_, it)| open(it)).map(|(number, _)| number).collect()
+    fn open_of(&self, owner: Owner) -> Vec<Transaction> {
+        self.open.iter().filter(|it| it.owner == owner).copied().collect()
     }
 
     /// Whether an owner's generation is the present one.
@@ -138,39 +144,54 @@ impl Logs {
     }
 
     /// Begins a transaction.
-    pub fn begin(&mut self, owner: Owner, generation: u32) -> Result<u32, Fenced> {
+    pub fn begin(&mut self, owner: Owner, generation: u32) -> Result<Transaction, Fenced> {
         if !self.owns(owner, generation) {
             return Err(Fenced);
         }
-        self.transactions.push(Transaction { owner, generation, fate: Fate::Open });
-        Ok(self.transactions.len() as u32)
+        let named = (0..).map(|number| Transaction { owner, generation, number });
+        let free = named.into_iter().find(|it| !self.open.contains(it)).expect("there are more numbers than transactions");
+        self.open.insert(free);
+        Ok(free)
     }
 
     /// Appends in a transaction.
-    pub fn append_in(&mut self, transaction: u32, place: Place, value: Value) -> u64 {
-        self.push(place, Some(value), transaction)
+    pub fn append_in(&mut self, transaction: Transaction, place: Place, value: Value) -> u64 {
+        self.push(place, Some(value), Some(transaction))
     }
 
-    /// Commits, unless the owner was fenced since.
-    pub fn commit(&mut self, transaction: u32) -> Result<(), Fenced> {
-        let Transaction { owner, generation, fate } = self.transactions[transaction as usize - 1];
-        if !self.owns(owner, generation) || fate != Fate::Open {
+    /// Commits, unless the owner was fenced since. Returns what the transaction has written.
+    pub fn commit(&mut self, transaction: Transaction) -> Result<Vec<Value>, Fenced> {
+        if !self.owns(transaction.owner, transaction.generation) || !self.open.contains(&transaction) {
             return Err(Fenced);
         }
-        self.end_with(transaction, Fate::Committed);
-        Ok(())
+        Ok(self.end_with(transaction, true))
     }
 
     /// Aborts: by a fence, or because it was left open for too long.
-    pub fn abort(&mut self, transaction: u32) {
-        self.end_with(transaction, Fate::Aborted);
+    pub fn abort(&mut self, transaction: Transaction) {
+        self.end_with(transaction, false);
     }
 
-    fn end_with(&mut self, transaction: u32, fate: Fate) {
-        self.transactions[transaction as usize - 1].fate = fate;
-        let touched: Vec<Place> =
-            self.partitions.iter().filter(|(_, it)| wrote(it, transaction)).map(|(it, _)| *it).collect();
-        touched.into_iter().for_each(|place| _ = self.push(place, None, 0));
+    /// Ends a transaction: a control record follows in each partition that it wrote to.
+    fn end_with(&mut self, transaction: Transaction, committed: bool) -> Vec<Value> {
+        self.open.remove(&transaction);
+        let mut written = Vec::new();
+        for (place, partition) in &mut self.partitions {
+            if !partition.iter().any(|record| record.transaction == Some(transaction)) {
+                continue;
+            }
+            let partition = Rc::make_mut(partition);
+            for record in partition.iter_mut().filter(|record| record.transaction == Some(transaction)) {
+                record.transaction = None;
+                record.value = record.value.take().filter(|_| committed);
+                written.extend(record.value.clone());
+            }
+            if place.0 == Log::Progress {
+                keep_last_of_keys(partition);
+            }
+            partition.push(Record { value: None, transaction: None });
+        }
+        written
     }
 
     /// Where a partition ends for a `read_uncommitted` client: the high watermark.
@@ -181,12 +202,8 @@ impl Logs {
     /// Where it ends for a `read_committed` client: before the first record of an open transaction.
     pub fn stable_end(&self, place: Place) -> u64 {
         let Some(partition) = self.partitions.get(&place) else { return 0 };
-        let open = |record: &Record| self.fate(record) == Fate::Open;
+        let open = |record: &Record| record.transaction.is_some();
         partition.iter().position(open).map_or(partition.len() as u64, |open| open as u64)
-    }
-
-    fn fate(&self, record: &Record) -> Fate {
-        if record.transaction == 0 { Fate::Committed } else { self.transactions[record.transaction as usize - 1].fate }
     }
 
     /// What a `read_committed` client reads from an offset on.
@@ -195,24 +212,14 @@ impl Logs {
         let records = self.partitions.get(&place).into_iter().flat_map(|partition| partition.iter());
         let from = from.max(self.start(place));
         let readable = (0..).zip(records).filter(move |(offset, _)| *offset >= from && *offset < stable);
-        let committed = readable.filter(|(_, record)| self.fate(record) == Fate::Committed);
-        committed.filter_map(|(offset, record)| Some((offset, record.value.as_ref()?)))
+        readable.filter_map(|(offset, record)| Some((offset, record.value.as_ref()?)))
     }
 
     /// Everything that was ever committed to a partition, trimmed or not.
     pub fn ever(&self, place: Place) -> impl Iterator<Item = (u64, &Value)> {
         let records = self.partitions.get(&place).into_iter().flat_map(|partition| partition.iter());
-        let committed = (0..).zip(records).filter(|(_, record)| self.fate(record) == Fate::Committed);
+        let committed = (0..).zip(records).filter(|(_, record)| record.transaction.is_none());
         committed.filter_map(|(offset, record)| Some((offset, record.value.as_ref()?)))
-    }
-
-    /// What a transaction has written.
-    pub fn written(&self, transaction: u32) -> Vec<(Place, u64, Value)> {
-        let of = |(place, partition): (&Place, &Rc<Vec<Record>>)| {
-            let own = (0..).zip(partition.iter()).filter(|(_, record)| record.transaction == transaction);
-            own.filter_map(|(offset, record)| Some((*place, offset, record.value.clone()?))).collect::<Vec<_>>()
-        };
-        self.partitions.iter().flat_map(of).collect()
     }
 
     /// The first offset that was not trimmed.
@@ -220,10 +227,15 @@ impl Logs {
         self.starts.get(&place).copied().unwrap_or(0)
     }
 
-    /// Trims below an offset.
-    pub fn trim(&mut self, place: Place, below: u64) {
+    /// Trims a journal below an offset. Answers whose origin is below `position` can't be missed, and so are really gone.
+    pub fn trim(&mut self, place: Place, below: u64, position: u64) {
         let start = self.starts.entry(place).or_default();
         *start = (*start).max(below);
+        let partition = Rc::make_mut(self.partitions.entry(place).or_default());
+        for record in partition.iter_mut().take(below as usize) {
+            let missed = matches!(record.value, Some(Value::Answer { origin, .. }) if origin >= position);
+            record.value = record.value.take().filter(|_| missed);
+        }
     }
 
     /// The records of a document that compaction may take: there is a later committed one.
@@ -240,8 +252,8 @@ impl Logs {
     }
 
     /// The transactions that are open.
-    pub fn open(&self) -> Vec<u32> {
-        (1..).zip(&self.transactions).filter(|(_, it)| it.fate == Fate::Open).map(|(number, _)| number).collect()
+    pub fn open(&self) -> impl Iterator<Item = Transaction> {
+        self.open.iter().copied()
     }
 
     /// The committed position and low mark of a shard.
@@ -254,8 +266,12 @@ impl Logs {
     }
 }
 
-fn wrote(partition: &Rc<Vec<Record>>, transaction: u32) -> bool {
-    partition.iter().any(|record| record.transaction == transaction)
+/// Compacts a partition of `progress` at once: its offsets mean nothing, and what is gone can't tell histories apart.
+fn keep_last_of_keys(partition: &mut Vec<Record>) {
+    let values: Vec<Option<Value>> = partition.iter().map(|it| it.value.clone().filter(|_| it.transaction.is_none())).collect();
+    let is_last = |(at, value): (usize, &Value)| !values[at + 1..].iter().flatten().any(|later| later.replaces(value));
+    let mut kept = (0..).zip(&values).map(|(at, value)| value.as_ref().is_some_and(|value| is_last((at, value))));
+    partition.retain(|record| kept.next().unwrap_or(true) || record.transaction.is_some());
 }
 
 fn document_of(value: &Value) -> Option<u8> {

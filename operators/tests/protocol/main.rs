@@ -108,7 +108,7 @@ fn samples_stand_on_live_documents_and_ask_different_questions() {
 
 /// Three roles on a history of documents.
 fn pipeline(seed: u64) -> Scenario {
-    let mut draw = |index: u64, below: u64| {
+    let draw = |index: u64, below: u64| {
         let walk = WalkId { seed, node: ConceptId(1), start: index };
         Draw::new(walk, 0, 0, Choice::Plan).below(below) as usize
     };

@@ -9,7 +9,7 @@ use synthllm_operators::record::{Answer, JournalKey, Origin, Role, Usage};
 use crate::extract::{self, Extract};
 use crate::generate::{self, Generate};
 use crate::graph::{self, Graph};
-use crate::log::{Fenced, Log, Logs, Owner, Place, Value};
+use crate::log::{Fenced, Log, Logs, Owner, Place, Transaction, Value};
 use crate::rules::{Rule, Rules};
 use crate::state::{Ghost, Scenario};
 
@@ -64,7 +64,7 @@ pub enum Stage {
 /// A transaction under way.
 #[derive(Clone, Debug)]
 pub struct UnderWay {
-    pub transaction: u32,
+    pub transaction: Transaction,
     pub position: u64,
     pub mark: u64,
     /// Origin and journal offset of its answers.
@@ -186,11 +186,12 @@ impl Process {
         shard.stage = if shard.stage == Stage::ReadUnfenced { Stage::Loaded } else { Stage::Fenced };
     }
 
-    /// Whether a shard can be loaded: all shards of its role are fenced, and what it reads has no open transactions.
+    /// Whether a shard can be loaded: all shards of its role are fenced, those before it are loaded (to keep histories few), and
+    /// what it reads has no open transactions.
     pub fn can_load(&self, owner: Owner, logs: &Logs, rules: Rules) -> bool {
         let stage = if rules.hold(Rule::FencedBeforeRead) { Stage::Fenced } else { Stage::Fresh };
         let of_role = self.shards.iter().filter(|(it, _)| it.0 == owner.0);
-        let all = of_role.into_iter().all(|(_, shard)| shard.stage >= stage);
+        let all = of_role.into_iter().all(|(it, shard)| shard.stage > stage || (shard.stage == stage && *it >= owner));
         let ready = self.shards[&owner].stage == stage && (all || !rules.hold(Rule::OneGate));
         // Before the fence nothing tells a reader to wait.
         let waits = rules.hold(Rule::FencedBeforeRead);
@@ -214,6 +215,14 @@ impl Process {
             Role::Generate => self.generate.load(world),
         }
         Ok(())
+    }
+
+    /// When nothing is in flight, epochs are counted from the start again: they mean nothing beyond that.
+    pub fn rewind(&mut self) {
+        let idle = |shard: &Shard| shard.ledger.is_empty() && shard.frontier == 0;
+        if self.extract.first_open().is_none() && self.generate.first_open().is_none() && self.shards.values().all(idle) {
+            self.clock = 0;
+        }
     }
 
     /// The first epoch of a role that is still open.
@@ -268,7 +277,9 @@ impl Process {
         }
         world.logs.append_in(transaction, (Log::Progress, owner.1), Value::Shard(owner, position, mark));
         let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
-        shard.frontier = frontier;
+        if !world.rules.hold(Rule::AnswersOfTheSnapshot) {
+            shard.frontier = frontier;
+        }
         if !world.rules.hold(Rule::TrimConfirmed) {
             shard.trim = mark;
         }
@@ -281,19 +292,20 @@ impl Process {
         let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
         let Some(under_way) = shard.under_way.as_mut() else { return Ok(()) };
         let former = world.logs.progress(owner).0;
-        world.logs.commit(under_way.transaction)?;
+        let written = world.logs.commit(under_way.transaction)?;
         under_way.committed = true;
         let (outcomes, position) = (under_way.outcomes.clone(), under_way.position);
-        let written = world.logs.written(under_way.transaction);
         world.ghost.account(owner, &outcomes, former..position, world.logs)?;
         world.ghost.note(&written)
     }
 
     /// The shard takes note that its transaction is committed.
-    pub fn confirm(&mut self, owner: Owner) {
+    pub fn confirm(&mut self, owner: Owner, rules: Rules) {
         let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
         let Some(UnderWay { position, mark, answers, .. }) = shard.under_way.take() else { return };
-        shard.journaled.extend(answers.iter().copied());
+        if !rules.hold(Rule::HitsHoldTheMark) {
+            shard.journaled.extend(answers.iter().copied());
+        }
         shard.trim = shard.ledger.confirmed(position, mark, answers).max(shard.trim);
         if owner.0 == Role::Graph {
             self.graph.confirmed(owner.1);

@@ -12,7 +12,7 @@ use synthllm_operators::record::{Origin, Role};
 use synthllm_operators::schedule::Order;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::log::{Combination, Log, Logs, Owner, Place, Value};
+use crate::log::{Combination, Log, Logs, Owner, Place, Transaction, Value};
 use crate::process::{Process, Stop, World, ensure, input_of, journal_of};
 use crate::rules::Rules;
 
@@ -64,7 +64,7 @@ pub enum Step {
     /// The process stops for a while, and another one is started.
     Freeze,
     /// The broker gives up a transaction that nobody will commit.
-    Expire(u32),
+    Expire(Transaction),
     Compact(Place, u64),
     By(Who, Act),
 }
@@ -133,11 +133,11 @@ impl State {
             self.acts(process, Who::Zombie, &mut steps);
         }
         let living = [&self.present, &self.zombie].into_iter().flatten();
-        let under_way: Vec<u32> = living
+        let under_way: Vec<Transaction> = living
             .flat_map(|process| process.shards.values())
             .filter_map(|it| Some(it.under_way.as_ref()?.transaction))
             .collect();
-        steps.extend(self.logs.open().into_iter().filter(|it| !under_way.contains(it)).map(Step::Expire));
+        steps.extend(self.logs.open().filter(|it| !under_way.contains(it)).map(Step::Expire));
         steps
     }
 
@@ -256,7 +256,10 @@ impl State {
         let (logs, ghost, scenario) = (&mut self.logs, Rc::make_mut(&mut self.ghost), &*self.scenario);
         let mut world = World { logs, ghost, scenario, rules: self.rules, zombie: who == Who::Zombie };
         match carry_out(Rc::make_mut(&mut process), act, &mut world) {
-            Ok(()) => *slot = Some(process),
+            Ok(()) => {
+                Rc::make_mut(&mut process).rewind();
+                *slot = Some(process);
+            }
             // It exits.
             Err(Stop::Fenced) if who == Who::Zombie => (),
             Err(Stop::Fenced) => return Err("the present owner is fenced".to_owned()),
@@ -275,8 +278,8 @@ fn carry_out(process: &mut Process, act: Act, world: &mut World) -> Result<(), S
         Act::Answer(_, origin) => process.generation_answered(origin, world)?,
         Act::Order(owner) => process.order(owner, world)?,
         Act::Commit(owner) => process.commit(owner, world)?,
-        Act::Confirm(owner) => process.confirm(owner),
-        Act::Trim(owner) => world.logs.trim(journal_of(owner), process.shards[&owner].trim),
+        Act::Confirm(owner) => process.confirm(owner, world.rules),
+        Act::Trim(owner) => world.logs.trim(journal_of(owner), process.shards[&owner].trim, world.logs.progress(owner).0),
         Act::Follow(partition) => process.follow(partition, world)?,
         Act::Settle => process.graph.settle(world.logs, world.rules),
         Act::Draw => process.graph.draw(world.scenario.starts),
@@ -332,8 +335,8 @@ impl Ghost {
     }
 
     /// What a transaction has written is committed.
-    pub fn note(&mut self, written: &[(Place, u64, Value)]) -> Result<(), Stop> {
-        for (_, _, value) in written {
+    pub fn note(&mut self, written: &[Value]) -> Result<(), Stop> {
+        for value in written {
             match value {
                 Value::Sample(sample, Some(combination)) => {
                     let earlier = self.samples.insert(*sample, combination.clone());
