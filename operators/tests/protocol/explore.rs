@@ -7,7 +7,7 @@ use synthllm_operators::id::ConceptId;
 
 use crate::check::check_caught_up;
 use crate::rules::Rules;
-use crate::state::{Scenario, State, Step};
+use crate::state::{Scenario, State, Step, Text};
 
 /// What a search has found.
 #[derive(Debug)]
@@ -23,7 +23,8 @@ pub struct Found {
 pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
     let mut found = Found { states: 0, ends: 0, broken: None };
     let first = State::new(scenario.clone(), rules);
-    let mut seen = HashSet::from([first.fingerprint()]);
+    let mut text = Text::default();
+    let mut seen = HashSet::from([first.fingerprint(&mut text)]);
     let mut path: Vec<(Option<Step>, Vec<State>, Vec<Step>)> = vec![visit(None, first, &mut found)];
     while let Some((_, states, steps)) = path.last_mut() {
         let (Some(state), Some(step)) = (states.last(), steps.pop()) else {
@@ -31,7 +32,7 @@ pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
             continue;
         };
         let next = state.take(step).and_then(|next| {
-            if !seen.insert(next.fingerprint()) {
+            if !seen.insert(next.fingerprint(&mut text)) {
                 return Ok(None);
             }
             let entry = visit(Some(step), next, &mut found);
@@ -57,6 +58,7 @@ pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
 
 fn visit(step: Option<Step>, state: State, found: &mut Found) -> (Option<Step>, Vec<State>, Vec<Step>) {
     found.states += 1;
+    if found.states % 200_000 == 0 { println!("... {} depth", found.states); }
     let mut steps = state.steps();
     found.ends += usize::from(steps.is_empty());
     steps.extend(state.faults());

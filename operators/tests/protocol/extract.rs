@@ -11,9 +11,10 @@ use crate::log::{Log, Place, Value};
 use crate::process::{Call, Output, Process, Stop, World};
 use crate::rules::Rule;
 use crate::server;
+use crate::spelled::Spelled;
 
 /// What became of a record of `documents`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub enum Outcome {
     Skipped,
     Deleted(u8),
@@ -23,18 +24,18 @@ pub enum Outcome {
 }
 
 /// A record on its way.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub struct Case {
     pub origin: Origin,
     epoch: u64,
     document: u8,
     content: Option<u8>,
-    hits: Vec<Hit>,
+    hits: Spelled<Vec<Hit>>,
     asked: Option<(Known, Call, u32)>,
 }
 
 /// The role's state in a process.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Hash, Debug)]
 pub struct Extract {
     cases: Vec<Case>,
     live: BTreeMap<u8, Known>,
@@ -94,7 +95,7 @@ impl Process {
             hits = shard.ledger.hits_for(origin.offset, &subject(document, origin, false));
         }
         let turn = self.extract.queues().enter(id(document), origin).is_some();
-        self.extract.cases.push(Case { origin, epoch: self.clock, document, content, hits, asked: None });
+        self.extract.cases.push(Case { origin, epoch: self.clock, document, content, hits: Spelled(hits), asked: None });
         if turn || !world.rules.hold(Rule::Turns) { self.begin_revision(origin, world) } else { Ok(()) }
     }
 

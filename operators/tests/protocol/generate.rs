@@ -14,9 +14,10 @@ use synthllm_operators::revise::Known;
 use crate::log::{Combination, Log, Place, Value};
 use crate::process::{Call, Output, Process, Stop, World, ensure};
 use crate::rules::{Rule, Rules};
+use crate::spelled::Spelled;
 
 /// What became of a combination.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub enum Outcome {
     /// A reference is not live; it held its question or not.
     NotLive(Combination, bool),
@@ -25,7 +26,7 @@ pub enum Outcome {
     Sampled(Combination),
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 enum Phase {
     /// Its references are not read yet.
     Unjudged,
@@ -36,18 +37,18 @@ enum Phase {
 }
 
 /// A combination on its way. Its number is that of its asker.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 struct Case {
     number: u64,
     origin: Origin,
     epoch: u64,
     combination: Combination,
-    hits: Vec<Hit>,
+    hits: Spelled<Vec<Hit>>,
     phase: Phase,
 }
 
 /// The role's state in a process.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Hash, Debug)]
 pub struct Generate {
     cases: Vec<Case>,
     /// The live documents, and how far each partition of `extractions` is read.
@@ -221,7 +222,7 @@ impl Process {
         let shard = self.shards.get_mut(&(Role::Generate, origin.shard)).expect("the shard that read it");
         let hits = shard.ledger.hits_for(origin.offset, &combination.id.to_string());
         let (epoch, number) = (self.clock, 2 * origin.offset + u64::from(origin.shard));
-        self.generate.cases.push(Case { number, origin, epoch, combination, hits, phase: Phase::Unjudged });
+        self.generate.cases.push(Case { number, origin, epoch, combination, hits: Spelled(hits), phase: Phase::Unjudged });
         self.judge_all(world)
     }
 

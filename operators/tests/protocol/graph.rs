@@ -17,16 +17,17 @@ use crate::extract::home_of;
 use crate::log::{Combination, Log, Logs, Place, Value};
 use crate::process::{Output, Process, Stop, World};
 use crate::rules::{Rule, Rules};
+use crate::spelled::Spelled;
 
 /// The seed of all draws.
 const SEED: u64 = 7;
 
 /// What became of a record of `extractions`: its combination of level 1.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub struct Outcome(Option<Combination>);
 
 /// Where the coordinator stands.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 enum Phase {
     #[default]
     Waiting,
@@ -42,7 +43,7 @@ enum Phase {
 type LiveSet = BTreeMap<u8, (u64, Known)>;
 
 /// The role's state in a process.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Hash, Debug)]
 pub struct Graph {
     phase: Phase,
     settlement: Option<Settlement>,
@@ -53,12 +54,12 @@ pub struct Graph {
     index: LiveSet,
     /// Starts issued per node; at a start, those that have their outcome.
     issued: BTreeMap<ConceptId, u64>,
-    limit: Option<Limit>,
+    limit: Spelled<Option<Limit>>,
     /// The batch under way: starts whose walks have not ended.
     walks: BTreeSet<Order>,
     batch: bool,
     /// Accepted outcomes by shard, waiting for a transaction, and how many are in one under way.
-    accepted: BTreeMap<u32, Vec<Drawn>>,
+    accepted: Spelled<BTreeMap<u32, Vec<Drawn>>>,
     ordered: BTreeMap<u32, usize>,
 }
 
@@ -128,7 +129,7 @@ impl Graph {
             None => sight.begin(self.settlement.as_ref(), cut, [0; 3]),
         };
         self.settlement = Some(settlement);
-        self.limit = Some(Limit::new(SEED, None));
+        self.limit = Spelled(Some(Limit::new(SEED, None)));
         (self.phase, self.to_record) = (Phase::Recording, rules.hold(Rule::SettlementRecorded));
         if !self.to_record {
             self.phase = Phase::Drawing;
@@ -194,7 +195,7 @@ impl Graph {
             return self.accepted.entry(shard_of(order.node)).or_default().push(drawn);
         }
         let next = self.schedule(quota).peek();
-        let Some(limit) = &mut self.limit else { return };
+        let Some(limit) = self.limit.as_mut() else { return };
         limit.offer(drawn);
         if self.walks.is_empty() {
             self.batch = false;

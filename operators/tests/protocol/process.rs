@@ -11,6 +11,7 @@ use crate::generate::{self, Generate};
 use crate::graph::{self, Graph};
 use crate::log::{Fenced, Log, Logs, Owner, Place, Transaction, Value};
 use crate::rules::{Rule, Rules};
+use crate::spelled::Spelled;
 use crate::state::{Ghost, Scenario};
 
 /// Why a process goes no further.
@@ -44,7 +45,7 @@ pub struct World<'w> {
 }
 
 /// What is made of an input record.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub enum Output {
     Extract(extract::Outcome),
     Graph(graph::Outcome),
@@ -52,17 +53,19 @@ pub enum Output {
 }
 
 /// Where a shard is on its way to work.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Stage {
     Fresh,
     /// The state was read before the fence: a rule is left out.
     ReadUnfenced,
     Fenced,
+    /// It is still the owner now that all shards of the role are fenced.
+    Confirmed,
     Loaded,
 }
 
 /// A transaction under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct UnderWay {
     pub transaction: Transaction,
     pub position: u64,
@@ -75,11 +78,11 @@ pub struct UnderWay {
 }
 
 /// A shard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Shard {
     pub stage: Stage,
     pub generation: u32,
-    pub ledger: Ledger<Output>,
+    pub ledger: Spelled<Ledger<Output>>,
     /// Where it reads on.
     pub next: u64,
     /// Where its journal ended when it was loaded.
@@ -100,7 +103,7 @@ impl Shard {
         Shard {
             stage: Stage::Fresh,
             generation: 0,
-            ledger: Ledger::open(0, 0, Vec::new(), 0),
+            ledger: Spelled(Ledger::open(0, 0, Vec::new(), 0)),
             next: 0,
             journal_end: 0,
             under_way: None,
@@ -119,7 +122,7 @@ impl Shard {
 }
 
 /// A call of the model. The request names what is asked, by which payments are compared, whatever rule the key breaks.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Call {
     pub key: JournalKey,
     pub request: String,
@@ -132,7 +135,7 @@ fn answer(origin: Origin, request: &str, text: &str) -> Answer {
 }
 
 /// A process with all shards of the scenario's roles.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Process {
     pub shards: BTreeMap<Owner, Shard>,
     pub clock: u64,
@@ -173,6 +176,11 @@ impl Process {
         self.shards.iter().filter(|(it, _)| of_role(it)).all(|(_, shard)| shard.stage == Stage::Loaded)
     }
 
+    /// Whether no shard that this process has fenced was fenced by another one since.
+    pub fn is_owner(&self, logs: &Logs) -> bool {
+        self.shards.iter().all(|(owner, shard)| shard.stage < Stage::Fenced || logs.owns(*owner, shard.generation))
+    }
+
     /// Whether a shard can be fenced next: in the order of the shards, to keep histories few.
     pub fn can_fence(&self, owner: Owner, rules: Rules) -> bool {
         let stage = if rules.hold(Rule::FencedBeforeRead) { Stage::Fresh } else { Stage::ReadUnfenced };
@@ -183,16 +191,39 @@ impl Process {
     pub fn fence(&mut self, owner: Owner, world: &mut World) {
         let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
         shard.generation = world.logs.fence(owner, world.rules);
-        shard.stage = if shard.stage == Stage::ReadUnfenced { Stage::Loaded } else { Stage::Fenced };
+        shard.stage = match shard.stage {
+            Stage::ReadUnfenced => Stage::Loaded,
+            _ if world.rules.hold(Rule::OwnershipConfirmed) => Stage::Fenced,
+            _ => Stage::Confirmed,
+        };
     }
 
-    /// Whether a shard can be loaded: all shards of its role are fenced, those before it are loaded (to keep histories few), and
-    /// what it reads has no open transactions.
+    /// Whether a shard can make sure that it is still the owner: all shards of its role are fenced.
+    pub fn can_claim(&self, owner: Owner, rules: Rules) -> bool {
+        self.shards[&owner].stage == Stage::Fenced && self.is_next(owner, Stage::Fenced, rules)
+    }
+
+    /// Commits the progress as it stands.
+    pub fn claim_shard(&mut self, owner: Owner, world: &mut World) -> Result<(), Stop> {
+        let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
+        let (position, mark) = world.logs.progress(owner);
+        let transaction = world.logs.begin(owner, shard.generation)?;
+        world.logs.append_in(transaction, (Log::Progress, owner.1), Value::Shard(owner, position, mark));
+        world.logs.commit(transaction)?;
+        shard.stage = Stage::Confirmed;
+        Ok(())
+    }
+
+    /// Whether all shards of a role are at a stage, and those before this one further: in their order, to keep histories few.
+    fn is_next(&self, owner: Owner, stage: Stage, rules: Rules) -> bool {
+        let at = |(it, shard): (&Owner, &Shard)| shard.stage > stage || (shard.stage == stage && *it >= owner);
+        !rules.hold(Rule::OneGate) || self.shards.iter().filter(|(it, _)| it.0 == owner.0).all(at)
+    }
+
+    /// Whether a shard can be loaded: all shards of its role are fenced, and what it reads has no open transactions.
     pub fn can_load(&self, owner: Owner, logs: &Logs, rules: Rules) -> bool {
-        let stage = if rules.hold(Rule::FencedBeforeRead) { Stage::Fenced } else { Stage::Fresh };
-        let of_role = self.shards.iter().filter(|(it, _)| it.0 == owner.0);
-        let all = of_role.into_iter().all(|(it, shard)| shard.stage > stage || (shard.stage == stage && *it >= owner));
-        let ready = self.shards[&owner].stage == stage && (all || !rules.hold(Rule::OneGate));
+        let stage = if rules.hold(Rule::FencedBeforeRead) { Stage::Confirmed } else { Stage::Fresh };
+        let ready = self.shards[&owner].stage == stage && self.is_next(owner, stage, rules);
         // Before the fence nothing tells a reader to wait.
         let waits = rules.hold(Rule::FencedBeforeRead);
         ready && (!waits || state_of(owner).into_iter().all(|place| reaches_the_end(logs, place, rules)))
@@ -206,7 +237,7 @@ impl Process {
             world.logs.read(journal, from).filter_map(|(offset, value)| hit(owner.1, offset, value)).collect();
         let end = world.logs.stable_end(journal);
         let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
-        shard.ledger = Ledger::open(position, mark, found, end);
+        shard.ledger = Spelled(Ledger::open(position, mark, found, end));
         (shard.next, shard.journal_end) = (position, end);
         shard.stage = if world.rules.hold(Rule::FencedBeforeRead) { Stage::Loaded } else { Stage::ReadUnfenced };
         match owner.0 {
@@ -250,12 +281,11 @@ impl Process {
     pub fn order(&mut self, owner: Owner, world: &mut World) -> Result<(), Stop> {
         let frontier = self.frontier(owner.0);
         let shard = self.shards.get_mut(&owner).expect("a process has the shards of its scenario");
-        let former = shard.ledger.position();
         let mut snapshot = shard.snapshot(frontier, world.rules);
-        if !world.rules.hold(Rule::PositionOfTheSnapshot) {
-            snapshot.position = former;
-        }
         shard.check_durable(owner, &snapshot)?;
+        if !world.rules.hold(Rule::PositionOfTheSnapshot) {
+            snapshot.position = shard.next;
+        }
         let transaction = world.logs.begin(owner, shard.generation)?;
         let Snapshot { outputs, answers, position, needs } = snapshot;
         let mut places = Vec::new();

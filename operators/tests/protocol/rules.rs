@@ -5,6 +5,8 @@
 pub enum Rule {
     /// All shards of a role are fenced before any of its state is read; the gate is one for the role.
     OneGate,
+    /// Once all shards of a role are fenced, each shard makes sure with a transaction that it is still the owner.
+    OwnershipConfirmed,
     /// State is read after `init_transactions`, not before.
     FencedBeforeRead,
     /// A new owner's `init_transactions` fences the former one.

@@ -1,8 +1,7 @@
 //! The whole: logs, the present process and a zombie, what may still go wrong, and the steps that are possible.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::hash::Hash as _;
+use std::hash::{Hash as _, Hasher};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -10,7 +9,7 @@ use synthllm_operators::id::Id;
 use synthllm_operators::provenance::Withdraw;
 use synthllm_operators::record::{Origin, Role};
 use synthllm_operators::schedule::Order;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::log::{Combination, Log, Logs, Owner, Place, Transaction, Value};
 use crate::process::{Process, Stop, World, ensure, input_of, journal_of};
@@ -73,6 +72,7 @@ pub enum Step {
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     Fence(Owner),
+    Claim(Owner),
     Load(Owner),
     Read(Owner),
     Answer(Role, Origin),
@@ -112,11 +112,10 @@ impl State {
     }
 
     /// What states are recognised by.
-    pub fn fingerprint(&self) -> u128 {
-        let mut hash = Hasher(Xxh3::new());
-        (&self.logs, self.written, self.crashes, self.compactions).hash(&mut hash.0);
-        write!(hash, "{:?} {:?}", self.present, self.zombie).expect("a hasher takes everything");
-        hash.0.digest128()
+    pub fn fingerprint(&self, text: &mut Text) -> u128 {
+        text.0.clear();
+        (&self.logs, &self.present, &self.zombie, self.written, self.crashes, self.compactions).hash(text);
+        xxh3_128(&text.0)
     }
 
     /// The steps that do something useful. When there is none, everything must be caught up.
@@ -163,6 +162,9 @@ impl State {
         for (&owner, shard) in &process.shards {
             if process.can_fence(owner, self.rules) {
                 acts.push(Act::Fence(owner));
+            }
+            if process.can_claim(owner, self.rules) {
+                acts.push(Act::Claim(owner));
             }
             if process.can_load(owner, &self.logs, self.rules) {
                 acts.push(Act::Load(owner));
@@ -260,9 +262,9 @@ impl State {
                 Rc::make_mut(&mut process).rewind();
                 *slot = Some(process);
             }
-            // It exits.
-            Err(Stop::Fenced) if who == Who::Zombie => (),
-            Err(Stop::Fenced) => return Err("the present owner is fenced".to_owned()),
+            // It exits. A process that was stopped in its start fences the present one when it goes on.
+            Err(Stop::Fenced) if who == Who::Zombie || !process.is_owner(&self.logs) => (),
+            Err(Stop::Fenced) => return Err("a transaction of the owner is refused".to_owned()),
             Err(Stop::Broken(invariant)) => return Err(invariant),
         }
         Ok(())
@@ -272,6 +274,7 @@ impl State {
 fn carry_out(process: &mut Process, act: Act, world: &mut World) -> Result<(), Stop> {
     match act {
         Act::Fence(owner) => process.fence(owner, world),
+        Act::Claim(owner) => process.claim_shard(owner, world)?,
         Act::Load(owner) => process.load(owner, world)?,
         Act::Read(owner) => return read(process, owner, world),
         Act::Answer(Role::Extract, origin) => process.extraction_answered(origin, world)?,
@@ -312,12 +315,17 @@ fn read(process: &mut Process, owner: Owner, world: &mut World) -> Result<(), St
     }
 }
 
-struct Hasher(Xxh3);
+/// A state, spelled out. Only its digest is kept.
+#[derive(Default)]
+pub struct Text(Vec<u8>);
 
-impl std::fmt::Write for Hasher {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+impl Hasher for Text {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        unreachable!("the text is hashed as a whole")
     }
 }
 
