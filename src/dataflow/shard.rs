@@ -16,7 +16,7 @@ use timely::worker::Worker;
 use super::Context;
 use super::bill::{self, Bill};
 use super::clock::Barrier;
-use super::commit::{Books, Committer, Outputs, Transaction};
+use super::commit::{Books, Committer, Outputs, Transaction, progress_append};
 use super::purse::Purse;
 use super::trim::Trimmer;
 use crate::events::{Counter, Counters, Outcome};
@@ -211,8 +211,8 @@ pub fn open<O>(
 pub struct Writers(Vec<(Role, u32, Box<dyn Writer>)>);
 
 impl Writers {
-    /// Becomes the owner of this worker's shards of all roles, and returns when all workers have done so: only then may any
-    /// state be read. All roles at once, because `progress` is one log: a transaction that a killed process left open in one
+    /// Becomes the owner of this worker's shards of all roles, makes sure that they are its own once all workers have done so, and
+    /// returns when all have: only then may any state be read. All roles at once, because `progress` is one log: a transaction that a killed process left open in one
     /// role would keep the others from reading on until the broker gives it up.
     pub fn fence(worker: &mut Worker, context: &Context, roles: &[Role]) -> Result<Self> {
         let shards = |role: Role| {
@@ -220,9 +220,11 @@ impl Writers {
             super::shards_of(worker, count).into_iter().map(move |number| (role, number))
         };
         let owned: Vec<(Role, u32)> = roles.iter().copied().flat_map(shards).collect();
-        let writers = become_writers(context, &owned)?;
+        let mut writers = become_writers(context, &owned)?;
         Barrier::new(worker).wait(worker, context)?;
         fault::point("fenced");
+        confirm_ownership(context, &mut writers)?;
+        Barrier::new(worker).wait(worker, context)?;
         context.purse.open(|day| spent_on(context, day))?;
         Ok(Writers(writers))
     }
@@ -246,6 +248,30 @@ fn become_writers(context: &Context, owned: &[(Role, u32)]) -> Result<Vec<(Role,
     std::thread::scope(|scope| {
         let started: Vec<_> = owned.iter().map(|&shard| scope.spawn(move || become_writer(shard))).collect();
         started.into_iter().map(|thread| thread.join().expect("becoming a writer does not panic")).collect()
+    })
+}
+
+/// Commits the progress of each shard as it stands. Two processes that start at the same time may each fence the other on some
+/// shards and own the rest; a former owner can't commit, so that at most one of them goes on with all shards.
+fn confirm_ownership(context: &Context, writers: &mut [(Role, u32, Box<dyn Writer>)]) -> Result<()> {
+    let standing = read_progress(context)?;
+    let confirm = |role: Role, number: u32, writer: &mut dyn Writer| {
+        let key = ProgressKey::Shard(role, number);
+        let found = standing.progress.iter().find(|(of, _)| *of == key).map(|(_, progress)| progress.clone());
+        let fresh = || Progress::Shard(ShardProgress { partitions: context.partitions, ..ShardProgress::default() });
+        let owned = writer.append(vec![progress_append(&key, &found.unwrap_or_else(fresh))]).and_then(|_| writer.commit());
+        owned.with_context(|| format!("can't confirm to be the writer of {}/{number}", role.name()))
+    };
+    std::thread::scope(|scope| {
+        let started: Vec<_> = writers
+            .iter_mut()
+            .map(|(role, number, writer)| {
+                let (role, number, writer) = (*role, *number, writer.as_mut());
+                let confirm = &confirm;
+                scope.spawn(move || confirm(role, number, writer))
+            })
+            .collect();
+        started.into_iter().try_for_each(|thread| thread.join().expect("a commit does not panic"))
     })
 }
 

@@ -181,6 +181,18 @@ impl Process {
         self.shards.iter().all(|(owner, shard)| shard.stage < Stage::Fenced || logs.owns(*owner, shard.generation))
     }
 
+    /// Whether all shards were fenced by another process since: nothing that is done here is seen by anybody, but for trims.
+    pub fn is_ousted(&self, logs: &Logs) -> bool {
+        self.shards.iter().all(|(owner, shard)| shard.stage >= Stage::Fenced && !logs.owns(*owner, shard.generation))
+    }
+
+    /// Whether a trim is still to come of what was committed.
+    pub fn can_still_trim(&self, logs: &Logs) -> bool {
+        self.shards.iter().any(|(owner, shard)| {
+            shard.trim > logs.start(journal_of(*owner)) || shard.under_way.as_ref().is_some_and(|it| it.committed)
+        })
+    }
+
     /// Whether a shard can be fenced next: in the order of the shards, to keep histories few.
     pub fn can_fence(&self, owner: Owner, rules: Rules) -> bool {
         let stage = if rules.hold(Rule::FencedBeforeRead) { Stage::Fresh } else { Stage::ReadUnfenced };

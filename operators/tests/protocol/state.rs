@@ -159,7 +159,19 @@ impl State {
 
     fn acts(&self, process: &Process, who: Who, steps: &mut Vec<Step>) {
         let mut acts = Vec::new();
+        let ousted = who == Who::Zombie && process.is_ousted(&self.logs);
         for (&owner, shard) in &process.shards {
+            match &shard.under_way {
+                Some(under_way) if under_way.committed => acts.push(Act::Confirm(owner)),
+                Some(_) if !ousted => acts.push(Act::Commit(owner)),
+                _ => (),
+            }
+            if shard.trim > self.logs.start(journal_of(owner)) {
+                acts.push(Act::Trim(owner));
+            }
+            if ousted {
+                continue;
+            }
             if process.can_fence(owner, self.rules) {
                 acts.push(Act::Fence(owner));
             }
@@ -178,14 +190,6 @@ impl State {
             if process.can_order(owner, &self.scenario, self.rules) {
                 acts.push(Act::Order(owner));
             }
-            match &shard.under_way {
-                Some(under_way) if under_way.committed => acts.push(Act::Confirm(owner)),
-                Some(_) => acts.push(Act::Commit(owner)),
-                None => (),
-            }
-            if shard.trim > self.logs.start(journal_of(owner)) {
-                acts.push(Act::Trim(owner));
-            }
             let calls = match owner.0 {
                 Role::Extract => process.extract.calls(owner.1),
                 Role::Generate => process.generate.calls(owner.1),
@@ -193,7 +197,9 @@ impl State {
             };
             acts.extend(calls.into_iter().map(|offset| Act::Answer(owner.0, Origin { shard: owner.1, offset })));
         }
-        self.acts_of_roles(process, &mut acts);
+        if !ousted {
+            self.acts_of_roles(process, &mut acts);
+        }
         steps.extend(acts.into_iter().map(|act| Step::By(who, act)));
     }
 
@@ -249,6 +255,8 @@ impl State {
             }
             Step::By(who, act) => next.act(who, act)?,
         }
+        // It may as well exit now.
+        next.zombie = next.zombie.filter(|it| !it.is_ousted(&next.logs) || it.can_still_trim(&next.logs));
         Ok(next)
     }
 
