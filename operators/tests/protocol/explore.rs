@@ -1,13 +1,13 @@
 //! Searches the states of a scenario: all of them, or those on random ways.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use synthllm_operators::draw::{Choice, Draw, WalkId};
 use synthllm_operators::id::ConceptId;
 
 use crate::check::check_caught_up;
 use crate::rules::Rules;
-use crate::state::{Scenario, State, Step, Text};
+use crate::state::{Event, Scenario, State, Step, Text};
 
 /// What a search has found.
 #[derive(Debug)]
@@ -15,32 +15,32 @@ pub struct Found {
     /// States that were looked at, and those of them in which everything was caught up.
     pub states: usize,
     pub ends: usize,
+    /// What has happened on the ways between them.
+    pub events: BTreeSet<Event>,
     /// The first broken invariant, with the steps to it.
     pub broken: Option<String>,
 }
 
 /// Looks at all states, or until an invariant is broken.
 pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
-    let mut found = Found { states: 0, ends: 0, broken: None };
+    let mut found = Found { states: 0, ends: 0, events: BTreeSet::new(), broken: None };
     let first = State::new(scenario.clone(), rules);
     let mut text = Text::default();
     let mut seen = HashSet::from([first.fingerprint(&mut text)]);
-    let mut path: Vec<(Option<Step>, Vec<State>, Vec<Step>)> = vec![visit(None, first, &mut found)];
-    while let Some((_, states, steps)) = path.last_mut() {
-        let (Some(state), Some(step)) = (states.last(), steps.pop()) else {
+    let mut path: Vec<Visit> = vec![visit(None, first, &mut found)];
+    while let Some((_, state, steps)) = path.last_mut() {
+        let Some(step) = steps.pop() else {
             path.pop();
             continue;
         };
         let next = state.take(step).and_then(|next| {
+            found.events.extend(state.events(step, &next));
             if !seen.insert(next.fingerprint(&mut text)) {
                 return Ok(None);
             }
             let entry = visit(Some(step), next, &mut found);
-            if entry.2.is_empty() || entry.1[0].steps().is_empty() {
-                check_caught_up(&entry.1[0]).map(|()| Some(entry))
-            } else {
-                Ok(Some(entry))
-            }
+            let caught_up = if entry.1.steps().is_empty() { check_caught_up(&entry.1) } else { Ok(()) };
+            caught_up.map(|()| Some(entry))
         });
         match next {
             Ok(Some(entry)) => path.push(entry),
@@ -56,13 +56,15 @@ pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
     found
 }
 
-fn visit(step: Option<Step>, state: State, found: &mut Found) -> (Option<Step>, Vec<State>, Vec<Step>) {
+/// The step that was taken to a state, and the steps that are still to be taken from there.
+type Visit = (Option<Step>, State, Vec<Step>);
+
+fn visit(step: Option<Step>, state: State, found: &mut Found) -> Visit {
     found.states += 1;
-    if found.states % 200_000 == 0 { println!("... {} depth", found.states); }
     let mut steps = state.steps();
     found.ends += usize::from(steps.is_empty());
     steps.extend(state.faults());
-    (step, vec![state], steps)
+    (step, state, steps)
 }
 
 /// Goes one random way until everything is caught up. Returns how many steps it took.

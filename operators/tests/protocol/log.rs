@@ -268,7 +268,8 @@ impl Logs {
 
 /// Compacts a partition of `progress` at once: its offsets mean nothing, and what is gone can't tell histories apart.
 fn keep_last_of_keys(partition: &mut Vec<Record>) {
-    let values: Vec<Option<Value>> = partition.iter().map(|it| it.value.clone().filter(|_| it.transaction.is_none())).collect();
+    let values: Vec<Option<Value>> =
+        partition.iter().map(|it| it.value.clone().filter(|_| it.transaction.is_none())).collect();
     let is_last = |(at, value): (usize, &Value)| !values[at + 1..].iter().flatten().any(|later| later.replaces(value));
     let mut kept = (0..).zip(&values).map(|(at, value)| value.as_ref().is_some_and(|value| is_last((at, value))));
     partition.retain(|record| kept.next().unwrap_or(true) || record.transaction.is_some());

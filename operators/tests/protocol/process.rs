@@ -181,6 +181,11 @@ impl Process {
         self.shards.iter().all(|(owner, shard)| shard.stage < Stage::Fenced || logs.owns(*owner, shard.generation))
     }
 
+    /// Whether it is still in its start.
+    pub fn starts(&self) -> bool {
+        self.shards.values().any(|shard| shard.stage != Stage::Loaded)
+    }
+
     /// Whether all shards were fenced by another process since: nothing that is done here is seen by anybody, but for trims.
     pub fn is_ousted(&self, logs: &Logs) -> bool {
         self.shards.iter().all(|(owner, shard)| shard.stage >= Stage::Fenced && !logs.owns(*owner, shard.generation))

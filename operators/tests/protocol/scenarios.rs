@@ -6,14 +6,15 @@ use synthllm_operators::record::{Pointer, Role, Version};
 use synthllm_operators::revise::Known;
 
 use crate::extract::home_of;
+use crate::generate::sample_of;
 use crate::log::{Combination, Log, Place, Value};
-use crate::state::Scenario;
+use crate::state::{Scenario, Zombies};
 
 /// A scenario of one role, without faults.
 fn of(name: &'static str, role: Role, script: Vec<(Place, Value)>) -> Scenario {
     let (roles, withdraw) = (vec![role], Withdraw::Deleted);
     let (before, window, starts) = (script.len(), 2, 2);
-    Scenario { name, roles, script, before, window, crashes: 0, zombies: false, compactions: 0, withdraw, starts }
+    Scenario { name, roles, script, before, window, crashes: 0, zombies: Zombies::Never, compactions: 0, withdraw, starts }
 }
 
 /// Two documents in partition 0 of `documents`, one in partition 1.
@@ -50,6 +51,13 @@ pub fn combination(shard: u32, number: u8, question: u8, reference: (u8, u64, u6
     let fails = question == crate::server::FAILS && number == 0;
     let id = Id(number.into());
     ((Log::Combinations, shard), Value::Combination(Combination { id, references, question, fails, drawn: None }))
+}
+
+/// The sample of such a combination.
+pub fn sample(shard: u32, number: u8, question: u8, reference: (u8, u64, u64)) -> (Place, Value) {
+    let (_, value) = combination(shard, number, question, reference);
+    let Value::Combination(combination) = value else { unreachable!("a combination was made") };
+    ((Log::Samples, shard), Value::Sample(sample_of(&combination), Some(combination)))
 }
 
 /// A history of `extractions`, for graph.

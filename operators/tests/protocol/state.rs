@@ -27,11 +27,35 @@ pub struct Scenario {
     /// Records of a shard in flight.
     pub window: usize,
     pub crashes: u8,
-    pub zombies: bool,
+    pub zombies: Zombies,
     pub compactions: u8,
     pub withdraw: Withdraw,
     /// Starts per node that has a document.
     pub starts: u32,
+}
+
+/// When a process may stop for a while, so that another one is started, and go on later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Zombies {
+    Never,
+    /// While it starts: two start together.
+    InStart,
+    AtWork,
+    Always,
+}
+
+/// What a search should have come across.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Event {
+    Kill,
+    Freeze,
+    /// A process has found that it was replaced.
+    Refusal,
+    Compaction,
+    /// A journal was trimmed.
+    Trim,
+    /// A transaction that was left open was given up.
+    Expiry,
 }
 
 /// What the checks remember: a function of the committed logs.
@@ -107,7 +131,10 @@ impl State {
         let mut logs = Logs::default();
         scenario.script[..scenario.before].iter().for_each(|(place, value)| _ = logs.append(*place, value.clone()));
         let (crashes, compactions, written) = (scenario.crashes, scenario.compactions, scenario.before);
-        let (scenario, ghost) = (Rc::new(scenario), Rc::default());
+        let mut ghost = Ghost::default();
+        let values: Vec<Value> = scenario.script[..scenario.before].iter().map(|(_, value)| value.clone()).collect();
+        ghost.note(&values).expect("a history is a possible one");
+        let (scenario, ghost) = (Rc::new(scenario), Rc::new(ghost));
         State { scenario, rules, logs, ghost, written, present: None, zombie: None, crashes, compactions }
     }
 
@@ -145,7 +172,14 @@ impl State {
         let mut faults = Vec::new();
         if self.present.is_some() && self.crashes > 0 {
             faults.push(Step::Kill);
-            if self.scenario.zombies && self.zombie.is_none() {
+            let starts = self.present.as_ref().is_some_and(|it| it.starts());
+            let zombies = match self.scenario.zombies {
+                Zombies::Never => false,
+                Zombies::InStart => starts,
+                Zombies::AtWork => !starts,
+                Zombies::Always => true,
+            };
+            if zombies && self.zombie.is_none() {
                 faults.push(Step::Freeze);
             }
         }
@@ -258,6 +292,20 @@ impl State {
         // It may as well exit now.
         next.zombie = next.zombie.filter(|it| !it.is_ousted(&next.logs) || it.can_still_trim(&next.logs));
         Ok(next)
+    }
+
+    /// What a step to `next` has been.
+    pub fn events(&self, step: Step, next: &State) -> Option<Event> {
+        match step {
+            Step::Kill => Some(Event::Kill),
+            Step::Freeze => Some(Event::Freeze),
+            Step::Compact(..) => Some(Event::Compaction),
+            Step::Expire(_) => Some(Event::Expiry),
+            Step::By(_, Act::Trim(_)) => Some(Event::Trim),
+            Step::By(Who::Zombie, _) if next.zombie.is_none() => Some(Event::Refusal),
+            Step::By(Who::Present, _) if next.present.is_none() => Some(Event::Refusal),
+            _ => None,
+        }
     }
 
     fn act(&mut self, who: Who, act: Act) -> Result<(), String> {
