@@ -34,7 +34,7 @@ pub fn explore(scenario: &Scenario, rules: Rules) -> Found {
             continue;
         };
         let next = state.take(step).and_then(|next| {
-            found.events.extend(state.events(step, &next));
+            found.events.extend(State::event(step, &next));
             if !seen.insert(next.fingerprint(&mut text)) {
                 return Ok(None);
             }

@@ -15,6 +15,7 @@ use crate::log::{Combination, Log, Place, Value};
 use crate::process::{Call, Output, Process, Stop, World, ensure};
 use crate::rules::{Rule, Rules};
 use crate::spelled::Spelled;
+use crate::state::check_stale;
 
 /// What became of a combination.
 #[derive(Clone, PartialEq, Hash, Debug)]
@@ -117,7 +118,7 @@ impl Generate {
             }
             self.follow(partition, world);
         }
-        // In any order: the implementation notes them in that of a hash map. This one is the worst, newest first.
+        // In any order: the implementation reads partitions side by side. This one is the worst, newest first.
         let mut committed: Vec<_> = self.samples.values().map(|(_, combination)| combination.clone()).collect();
         committed.sort_by_key(|combination| std::cmp::Reverse(combination.references.clone()));
         for combination in committed {
@@ -240,7 +241,7 @@ impl Process {
                 Verdict::Unread => (),
                 Verdict::Live => self.ask_model(number, "question", world)?,
                 Verdict::Stale => {
-                    world.ghost.check_stale(&combination, world.logs)?;
+                    check_stale(&combination, world.logs)?;
                     self.conclude(number, Outcome::NotLive(combination, false));
                 }
             }
@@ -273,7 +274,11 @@ impl Process {
     }
 
     fn replied(&mut self, number: u64, task: &str, world: &mut World) -> Result<(), Stop> {
-        if task == "question" { self.claim(number, world) } else { self.answered(number, world) }
+        if task == "question" {
+            return self.claim(number, world);
+        }
+        self.answered(number, world);
+        Ok(())
     }
 
     fn claim(&mut self, number: u64, world: &mut World) -> Result<(), Stop> {
@@ -293,7 +298,7 @@ impl Process {
         }
     }
 
-    fn answered(&mut self, number: u64, world: &mut World) -> Result<(), Stop> {
+    fn answered(&mut self, number: u64, world: &World) {
         let combination = self.generate.cases[self.generate.index(number)].combination.clone();
         let waiting = self.generate.holders.answered(question_of(&combination), sample_of(&combination));
         for duplicate in waiting {
@@ -305,7 +310,6 @@ impl Process {
         let live = self.generate.judge(&combination, world.rules) == Verdict::Live;
         let outcome = if live { Outcome::Sampled(combination) } else { Outcome::NotLive(combination, true) };
         self.conclude(number, outcome);
-        Ok(())
     }
 
     fn fail(&mut self, number: u64, combination: Combination, world: &mut World) -> Result<(), Stop> {

@@ -15,7 +15,7 @@ use synthllm_operators::upsert::is_superseded;
 
 use crate::extract::home_of;
 use crate::log::{Combination, Log, Logs, Place, Value};
-use crate::process::{Output, Process, Stop, World};
+use crate::process::{Output, Process, World};
 use crate::rules::{Rule, Rules};
 use crate::spelled::Spelled;
 
@@ -283,7 +283,7 @@ impl Graph {
 
 impl Process {
     /// A record of `extractions` was read for its outputs: a combination of the document's version.
-    pub fn issue(&mut self, origin: Origin, document: u8, known: Option<Known>) -> Result<(), Stop> {
+    pub fn issue(&mut self, origin: Origin, document: u8, known: Option<Known>) {
         let last = self.graph.index.get(&document).map(|(offset, _)| *offset);
         let superseded = is_superseded(origin.offset, self.graph.hold(origin.shard), last);
         let combination = known.filter(|_| !superseded).map(|known| Combination {
@@ -295,6 +295,5 @@ impl Process {
         });
         let shard = self.shards.get_mut(&(Role::Graph, origin.shard)).expect("the shard that read it");
         shard.ledger.made(self.clock, origin, Output::Graph(Outcome(combination)));
-        Ok(())
     }
 }

@@ -246,7 +246,7 @@ impl Process {
         ready && (!waits || state_of(owner).into_iter().all(|place| reaches_the_end(logs, place, rules)))
     }
 
-    pub fn load(&mut self, owner: Owner, world: &mut World) -> Result<(), Stop> {
+    pub fn load(&mut self, owner: Owner, world: &mut World) {
         let (position, mark) = world.logs.progress(owner);
         let journal = journal_of(owner);
         let from = mark.max(world.logs.start(journal));
@@ -262,7 +262,6 @@ impl Process {
             Role::Graph => self.graph.load(world),
             Role::Generate => self.generate.load(world),
         }
-        Ok(())
     }
 
     /// When nothing is in flight, epochs are counted from the start again: they mean nothing beyond that.

@@ -294,8 +294,8 @@ impl State {
         Ok(next)
     }
 
-    /// What a step to `next` has been.
-    pub fn events(&self, step: Step, next: &State) -> Option<Event> {
+    /// What a step to `next` has been, if it is of note.
+    pub fn event(step: Step, next: &State) -> Option<Event> {
         match step {
             Step::Kill => Some(Event::Kill),
             Step::Freeze => Some(Event::Freeze),
@@ -331,7 +331,7 @@ fn carry_out(process: &mut Process, act: Act, world: &mut World) -> Result<(), S
     match act {
         Act::Fence(owner) => process.fence(owner, world),
         Act::Claim(owner) => process.claim_shard(owner, world)?,
-        Act::Load(owner) => process.load(owner, world)?,
+        Act::Load(owner) => process.load(owner, world),
         Act::Read(owner) => return read(process, owner, world),
         Act::Answer(Role::Extract, origin) => process.extraction_answered(origin, world)?,
         Act::Answer(_, origin) => process.generation_answered(origin, world)?,
@@ -364,11 +364,12 @@ fn read(process: &mut Process, owner: Owner, world: &mut World) -> Result<(), St
     shard.ledger.has_read(process.clock, shard.next, 1, 1);
     let origin = Origin { shard: owner.1, offset };
     match value {
-        Value::Document(document, content) => process.revise(origin, document, content, world),
+        Value::Document(document, content) => process.revise(origin, document, content, world)?,
         Value::Extraction(document, known) => process.issue(origin, document, known),
-        Value::Combination(combination) => process.take_up(origin, combination, world),
-        _ => Ok(()),
+        Value::Combination(combination) => process.take_up(origin, combination, world)?,
+        _ => (),
     }
+    Ok(())
 }
 
 /// A state, spelled out. Only its digest is kept.
@@ -422,12 +423,12 @@ impl Ghost {
         }
         Ok(())
     }
+}
 
-    /// A combination that is judged stale has a reference that is not live at the end of `extractions`.
-    pub fn check_stale(&self, combination: &Combination, logs: &Logs) -> Result<(), Stop> {
-        let live = crate::check::live(logs);
-        let stands = |(document, version, _): &(u8, _, _)| live.get(document).is_some_and(|known| known.version == *version);
-        let all = combination.references.iter().all(stands);
-        ensure(!all, || format!("invariant 1: combination {} is skipped although its documents are live", combination.id))
-    }
+/// A combination that is judged stale has a reference that is not live at the end of `extractions`.
+pub fn check_stale(combination: &Combination, logs: &Logs) -> Result<(), Stop> {
+    let live = crate::check::live(logs);
+    let stands = |(document, version, _): &(u8, _, _)| live.get(document).is_some_and(|known| known.version == *version);
+    let all = combination.references.iter().all(stands);
+    ensure(!all, || format!("invariant 1: combination {} is skipped although its documents are live", combination.id))
 }
