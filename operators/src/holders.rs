@@ -1,10 +1,11 @@
 //! Which combination holds a question, so that no two live samples ask the same (protocol.md, "Duplicate questions").
 //!
 //! Law: one holder per question hash; a duplicate waits until the holder is answered, and is dropped then; when the holder
-//! fails, the first that waits takes over. A committed sample holds its question until it is withdrawn.
-//! Cost: O(1) per question; 40 bytes per held question.
+//! fails, the first that waits takes over. A committed sample holds its question until it is withdrawn. After a crash there may be
+//! two: the question of a sample that is about to be withdrawn is free for the next one, which may be committed first.
+//! Cost: O(log questions) each; about 90 bytes per held question.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::Id;
 
@@ -22,21 +23,27 @@ pub enum Claim {
     Duplicate,
 }
 
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Holder {
     Asking { asker: Asker, waiting: VecDeque<Asker> },
-    Sample(Id),
+    Sample { sample: Id, others: Vec<Id> },
+}
+
+impl Holder {
+    fn sample(sample: Id) -> Self {
+        Holder::Sample { sample, others: Vec::new() }
+    }
 }
 
 /// The holders of all questions of this worker's share of hashes.
-#[derive(Default, Debug)]
-pub struct Holders(HashMap<Id, Holder>);
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Holders(BTreeMap<Id, Holder>);
 
 impl Holders {
     /// An asker has a question.
     pub fn claim(&mut self, question: Id, asker: Asker) -> Claim {
         match self.0.get_mut(&question) {
-            Some(Holder::Sample(_)) => Claim::Duplicate,
+            Some(Holder::Sample { .. }) => Claim::Duplicate,
             Some(Holder::Asking { waiting, .. }) => {
                 waiting.push_back(asker);
                 Claim::Waits
@@ -50,7 +57,7 @@ impl Holders {
 
     /// The holder is answered: `sample` holds the question now. Returns those that waited; they are duplicates.
     pub fn answered(&mut self, question: Id, sample: Id) -> Vec<Asker> {
-        match self.0.insert(question, Holder::Sample(sample)) {
+        match self.0.insert(question, Holder::sample(sample)) {
             Some(Holder::Asking { waiting, .. }) => waiting.into(),
             _ => Vec::new(),
         }
@@ -67,14 +74,22 @@ impl Holders {
         None
     }
 
-    /// A committed sample holds its question (at the start, from `provenance`).
+    /// A committed sample holds its question (at the start, from `provenance`, in any order).
     pub fn committed(&mut self, question: Id, sample: Id) {
-        self.0.insert(question, Holder::Sample(sample));
+        match self.0.get_mut(&question) {
+            Some(Holder::Sample { others, .. }) => others.push(sample),
+            _ => _ = self.0.insert(question, Holder::sample(sample)),
+        }
     }
 
-    /// A sample was withdrawn, or not written after all: the question is free again, if the sample held it.
+    /// A sample was withdrawn, or not written after all: the question is free again, if no other sample holds it.
     pub fn released(&mut self, question: Id, sample: Id) {
-        if matches!(self.0.get(&question), Some(Holder::Sample(holder)) if *holder == sample) {
+        let Some(Holder::Sample { sample: holder, others }) = self.0.get_mut(&question) else { return };
+        if *holder != sample {
+            others.retain(|other| *other != sample);
+        } else if let Some(other) = others.pop() {
+            *holder = other;
+        } else {
             self.0.remove(&question);
         }
     }
@@ -107,5 +122,18 @@ mod tests {
         assert_eq!(holders.claim(QUESTION, 1), Claim::Held);
         assert_eq!(holders.failed(QUESTION), None);
         assert_eq!(holders.claim(QUESTION, 5), Claim::Held);
+    }
+
+    #[test]
+    fn of_two_committed_samples_the_other_one_holds_on_whichever_is_withdrawn() {
+        for withdrawn in [Id(20), Id(21)] {
+            let mut holders = Holders::default();
+            holders.committed(QUESTION, Id(20));
+            holders.committed(QUESTION, Id(21));
+            holders.released(QUESTION, withdrawn);
+            assert_eq!(holders.claim(QUESTION, 1), Claim::Duplicate);
+            holders.released(QUESTION, Id(41 - withdrawn.0));
+            assert_eq!(holders.claim(QUESTION, 1), Claim::Held);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Which answers of a shard's journal are still needed (protocol.md, "Journal"): the hits after a start, and the low mark.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::record::{Answer, JournalKey};
 
@@ -16,8 +16,8 @@ pub struct Hit {
 }
 
 /// The answers found in a shard's journal at its start, by subject.
-#[derive(Default, Debug)]
-pub struct Hits(HashMap<String, Vec<Hit>>);
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Hits(BTreeMap<String, Vec<Hit>>);
 
 impl Hits {
     /// Adds an answer found at the start.
@@ -54,7 +54,7 @@ impl Hits {
 /// Law: [`LowMark::at`] is the lowest journal offset of an answer whose origin is not below the given progress, hits
 /// included; with none open, the end of the journal.
 /// Cost: O(log open answers) per answer; amortised O(1) per commit.
-#[derive(Default, Debug, Clone)]
+#[derive(Default, Debug, Clone, PartialEq)]
 pub struct LowMark {
     open: BTreeMap<u64, Vec<u64>>,
     end: u64,

@@ -12,7 +12,7 @@ use crate::id::ConceptId;
 use crate::schedule::Order;
 
 /// Accepts outcomes in order until the limit is reached.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limit {
     seed: u64,
     remaining: Option<u64>,
@@ -60,7 +60,7 @@ impl Limit {
 }
 
 /// Up to where accepted outcomes move `starts`: for each node, all starts below this number have their outcome.
-pub fn starts(accepted: &[Outcome]) -> BTreeMap<ConceptId, u64> {
+pub fn starts<'a>(accepted: impl IntoIterator<Item = &'a Outcome>) -> BTreeMap<ConceptId, u64> {
     let mut starts = BTreeMap::new();
     for outcome in accepted {
         let next = starts.entry(outcome.node).or_insert(0);

@@ -387,7 +387,7 @@ pub struct ShardProgress {
 }
 
 /// A settlement: the cut at which draws are made (protocol.md, "Settled draws").
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Settlement {
     /// From 0.
     pub number: u64,

@@ -11,7 +11,7 @@ use crate::id::DocumentId;
 use crate::record::{Extraction, ExtractionHead, Version};
 
 /// What is remembered of a live document.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Known {
     /// The hash of its content.
     pub content_hash: u128,
@@ -89,9 +89,14 @@ impl Memory {
         };
     }
 
-    /// Whether the document lives in this partition.
-    pub fn lives_in(&self, document: DocumentId, partition: u32) -> bool {
-        self.0.get(&document).is_some_and(|known| known.version.partition == partition)
+    /// A record of this partition became a dead letter. Returns whether the document lived there and is gone now, so that its
+    /// tombstones must be written.
+    pub fn bury(&mut self, document: DocumentId, partition: u32) -> bool {
+        let lived = self.0.get(&document).is_some_and(|known| known.version.partition == partition);
+        if lived {
+            self.outcome(document, None);
+        }
+        lived
     }
 }
 

@@ -23,6 +23,12 @@ pub struct Entry {
     pub content: Option<Content>,
 }
 
+/// Whether a record at `offset` is no longer the last one of its document, and so has no outputs: one that was loaded, with all
+/// others below `loaded`, and another one of its document (at `last`), or none, is in the index.
+pub fn is_superseded(offset: u64, loaded: u64, last: Option<u64>) -> bool {
+    offset < loaded && last != Some(offset)
+}
+
 /// The concepts of a live document, and where it is to be found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Content {

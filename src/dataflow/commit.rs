@@ -3,7 +3,6 @@
 //! Any error, fencing included, is handed to the worker, which ends the process: a restart is the only error handling
 //! (protocol.md, "A shard's commit").
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Thread, spawn};
 use std::time::{Duration, Instant};
@@ -11,10 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use synthllm_log::{Append, LogName, Place, Writer};
 use synthllm_operators::codec;
-use synthllm_operators::journal::low_mark;
+use synthllm_operators::ledger::Needs;
 use synthllm_operators::record::{Answer, JournalKey, Progress, ProgressKey, ShardProgress};
 
-use super::trim::Trimmer;
 use crate::fault;
 
 /// The records of a transaction that depend on where its texts lie.
@@ -30,16 +28,16 @@ pub struct Transaction {
     pub answers: Vec<(JournalKey, Answer)>,
     /// Where the shard stands after it; the low mark is set by the committer.
     pub progress: ShardProgress,
-    /// The lowest journal offset that outputs still to come need, this transaction's answers aside.
-    pub lowest_open: Option<u64>,
-    /// The end of the journal before it.
-    pub journal_end: u64,
+    /// What the low mark depends on, this transaction's answers aside.
+    pub needs: Needs,
 }
 
 /// What is known once a transaction is confirmed.
 pub struct Confirmed {
     /// Where the shard stands.
-    pub progress: ShardProgress,
+    pub position: u64,
+    /// The journal's low mark.
+    pub low_mark: u64,
     /// The answers that are in the journal now: origin and journal offset.
     pub answers: Vec<(u64, u64)>,
 }
@@ -64,13 +62,13 @@ pub struct Books {
 
 impl Committer {
     /// Starts the thread of a shard whose writer has been created (and whose former owner is thereby fenced).
-    pub fn start(trimmer: Arc<Trimmer>, writer: Box<dyn Writer>, books: Books, interval: Duration, wake: Thread) -> Self {
+    pub fn start(writer: Box<dyn Writer>, books: Books, interval: Duration, wake: Thread) -> Self {
         let (orders, inbox) = channel::<Transaction>();
         let (outbox, confirmations) = channel();
         spawn(move || {
-            let mut ledger = Ledger { trimmer, writer, books };
+            let mut clerk = Clerk { writer, books };
             for transaction in inbox {
-                let outcome = ledger.carry_out(transaction);
+                let outcome = clerk.carry_out(transaction);
                 let failed = outcome.is_err();
                 let gone = outbox.send(outcome).is_err();
                 wake.unpark();
@@ -120,15 +118,14 @@ impl Committer {
 }
 
 /// The thread's side: the writer, and what the books say.
-struct Ledger {
-    trimmer: Arc<Trimmer>,
+struct Clerk {
     writer: Box<dyn Writer>,
     books: Books,
 }
 
-impl Ledger {
+impl Clerk {
     fn carry_out(&mut self, transaction: Transaction) -> Result<Confirmed> {
-        let Transaction { texts, outputs, answers, mut progress, lowest_open, journal_end } = transaction;
+        let Transaction { texts, outputs, answers, mut progress, needs } = transaction;
         let text_count = texts.len();
         let mut first = texts;
         first.extend(answers.iter().map(|(key, answer)| self.journal_record(key, answer)));
@@ -136,7 +133,7 @@ impl Ledger {
         fault::point("journal produced");
         let (text_places, answer_places) = places.split_at(text_count);
         let first_new = answer_places.first().map(|place| place.offset);
-        progress.low_mark = low_mark(lowest_open, first_new, journal_end).max(progress.low_mark);
+        progress.low_mark = needs.low_mark(first_new);
         let mut second = outputs(text_places);
         second.push(self.progress_record(&progress));
         self.append(second).context("can't write outputs")?;
@@ -144,10 +141,9 @@ impl Ledger {
         fault::point("before commit");
         self.writer.commit().context("can't commit")?;
         fault::point("commit confirmed");
-        self.trim(&progress);
         let origins = answers.iter().map(|(_, answer)| answer.origin.offset);
         let answers = origins.zip(answer_places.iter().map(|place| place.offset)).collect();
-        Ok(Confirmed { progress, answers })
+        Ok(Confirmed { position: progress.position, low_mark: progress.low_mark, answers })
     }
 
     fn append(&mut self, records: Vec<Append>) -> Result<Vec<Place>> {
@@ -155,13 +151,6 @@ impl Ledger {
             return Ok(Vec::new());
         }
         Ok(self.writer.append(records)?)
-    }
-
-    /// Only below a mark whose commit was confirmed, and only in the shard's own partition.
-    fn trim(&self, progress: &ShardProgress) {
-        if let Some(journal) = self.books.journal.filter(|_| progress.low_mark > 0) {
-            self.trimmer.below(journal, self.books.key.1, progress.low_mark);
-        }
     }
 
     fn journal_record(&self, key: &JournalKey, answer: &Answer) -> Append {

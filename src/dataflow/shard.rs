@@ -1,6 +1,6 @@
 //! A shard of a role: what it has read, what is staged for its next commit, and where it stands.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 use synthllm_log::{Append, LogName, Writer, read_to_end};
 use synthllm_operators::budget::{Amount, Reservation};
 use synthllm_operators::codec;
-use synthllm_operators::journal::{Hit, Hits, LowMark};
+use synthllm_operators::journal::Hit;
+use synthllm_operators::ledger::{Ledger, Snapshot};
 use synthllm_operators::record::{Answer, JournalKey, Origin, Progress, ProgressKey, Role, ShardProgress};
 use timely::worker::Worker;
 
 use super::Context;
 use super::bill::{self, Bill};
 use super::clock::Barrier;
-use super::commit::{Books, Committer, Outputs, Transaction};
+use super::commit::{Books, Committer, Outputs, Transaction, progress_append};
 use super::purse::Purse;
+use super::trim::Trimmer;
 use crate::events::{Counter, Counters, Outcome};
 use crate::fault;
 
@@ -51,26 +53,15 @@ pub struct Prepared {
     pub counters: Vec<(Counter, u64)>,
 }
 
-/// How far a shard had read when it closed an epoch.
-struct Binding {
-    epoch: u64,
-    position: u64,
-    records: usize,
-    bytes: usize,
-}
-
 /// A shard of a role on this worker.
 pub struct Shard<O> {
     /// Its number, which is its input partition.
     pub number: u32,
     /// Where it stands, as of the last order.
     pub progress: ShardProgress,
-    /// The answers of earlier runs.
-    pub hits: Hits,
-    low_mark: LowMark,
-    bindings: VecDeque<Binding>,
-    staged: BTreeMap<u64, Vec<(Origin, O)>>,
-    answers: Vec<(u64, JournalKey, Answer)>,
+    ledger: Ledger<O>,
+    journal: Option<LogName>,
+    trimmer: Arc<Trimmer>,
     /// What records under way may still spend, by offset.
     reservations: BTreeMap<u64, Reservation>,
     bill: Bill,
@@ -81,30 +72,14 @@ pub struct Shard<O> {
 }
 
 impl<O> Shard<O> {
-    /// Everything up to `position` has been read in `epoch`. A position that was known already is no news: there would be nothing to
-    /// commit.
+    /// Everything up to `position` has been read in `epoch`.
     pub fn has_read(&mut self, epoch: u64, position: u64, records: usize, bytes: usize) {
-        let known = self.bindings.back().map_or(self.progress.position, |last| last.position);
-        if records == 0 && position <= known {
-            return;
-        }
-        match self.bindings.back_mut() {
-            Some(last) if last.epoch == epoch => {
-                last.position = position;
-                last.records += records;
-                last.bytes += bytes;
-            }
-            _ => self.bindings.push_back(Binding { epoch, position, records, bytes }),
-        }
+        self.ledger.has_read(epoch, position, records, bytes);
     }
 
     /// The answers of earlier runs about a subject; from now on they are kept for the record at `origin`.
     pub fn hits_for(&mut self, origin: u64, subject: &str) -> Vec<Hit> {
-        let hits = self.hits.about(subject);
-        for hit in &hits {
-            self.low_mark.needs(origin, hit.offset);
-        }
-        hits
+        self.ledger.hits_for(origin, subject)
     }
 
     /// Sets aside what the record at `origin` may spend at most. False when it may not begin yet.
@@ -121,20 +96,20 @@ impl<O> Shard<O> {
                 let used = bill::of_answer(&answer);
                 let day = self.purse.draw(self.reservations.get_mut(&made.origin.offset), used);
                 self.bill.add(day, used);
-                self.answers.push((epoch, key, answer));
+                self.ledger.answered(epoch, key, answer);
             }
-            What::Output(output) => self.staged.entry(epoch).or_default().push((made.origin, output)),
+            What::Output(output) => self.ledger.made(epoch, made.origin, output),
         }
     }
 
     /// Records and bytes that were read and are not committed.
     pub fn in_flight(&self) -> (usize, usize) {
-        self.bindings.iter().fold((0, 0), |sum, binding| (sum.0 + binding.records, sum.1 + binding.bytes))
+        self.ledger.in_flight()
     }
 
     /// Whether everything that was read is committed.
     pub fn is_empty(&self) -> bool {
-        self.bindings.is_empty() && self.quiet(u64::MAX)
+        self.committer.idle() && self.ledger.is_empty()
     }
 
     /// Whether no transaction is under way.
@@ -149,18 +124,17 @@ impl<O> Shard<O> {
 
     /// Whether nothing waits to be committed at this frontier, and no transaction is under way.
     pub fn quiet(&self, frontier: u64) -> bool {
-        self.committer.idle() && self.answers.is_empty() && self.staged.range(..frontier).next().is_none()
+        self.committer.idle() && self.ledger.is_quiet(frontier)
     }
 
-    /// Takes note of a confirmed transaction. Returns whether there was one.
+    /// Takes note of a confirmed transaction, and has the journal trimmed below what it leaves. Returns whether there was one.
     pub fn confirm(&mut self) -> Result<bool> {
         let Some(confirmed) = self.committer.confirmed()? else { return Ok(false) };
-        for (origin, offset) in confirmed.answers {
-            self.low_mark.needs(origin, offset);
+        let below = self.ledger.confirmed(confirmed.position, confirmed.low_mark, confirmed.answers);
+        self.progress.low_mark = below;
+        if let Some(journal) = self.journal.filter(|_| below > 0) {
+            self.trimmer.below(journal, self.number, below);
         }
-        self.low_mark.confirmed(confirmed.progress.position);
-        self.progress.low_mark = confirmed.progress.low_mark;
-        self.hits.forget_below(self.progress.low_mark);
         Ok(true)
     }
 
@@ -173,40 +147,21 @@ impl<O> Shard<O> {
         owed: bool,
         prepare: impl FnOnce(&mut ShardProgress, Vec<(Origin, O)>) -> Result<Prepared>,
     ) -> Result<bool> {
-        let position = self.position_before(frontier);
-        let due = owed || position > self.progress.position || self.has_unwritten_answers();
-        if !due || !self.committer.ready() {
+        if !(owed || self.ledger.is_due(frontier)) || !self.committer.ready() {
             return Ok(false);
         }
-        let later = self.staged.split_off(&frontier);
-        let outputs = std::mem::replace(&mut self.staged, later).into_values().flatten().collect();
-        self.bindings.retain(|binding| binding.epoch >= frontier);
+        let Snapshot { outputs, answers, position, needs } = self.ledger.snapshot(frontier);
         self.progress.position = position;
         self.bill.enter(self.purse.run(), &mut self.progress.counters);
         let prepared = prepare(&mut self.progress, outputs)?;
         self.count(&prepared);
-        let transaction = self.transaction(frontier, prepared.texts, prepared.outputs);
-        self.hits.forget_below(transaction.lowest_open.unwrap_or(transaction.journal_end));
-        self.committer.order(transaction)?;
+        let Prepared { texts, outputs, .. } = prepared;
+        self.committer.order(Transaction { texts, outputs, answers, progress: self.progress.clone(), needs })?;
         let under_way = self.reservations.split_off(&position);
         for reservation in std::mem::replace(&mut self.reservations, under_way).into_values() {
             self.purse.settle(reservation);
         }
         Ok(true)
-    }
-
-    /// The answers of epochs before the frontier have their outputs in the same transaction and need no journal.
-    fn transaction(&mut self, frontier: u64, texts: Vec<Append>, outputs: Outputs) -> Transaction {
-        let answers = std::mem::take(&mut self.answers);
-        let open = answers.into_iter().filter(|(epoch, ..)| *epoch >= frontier);
-        Transaction {
-            texts,
-            outputs,
-            answers: open.map(|(_, key, answer)| (key, answer)).collect(),
-            progress: self.progress.clone(),
-            lowest_open: self.low_mark.lowest_open(self.progress.position),
-            journal_end: self.low_mark.end(),
-        }
     }
 
     fn count(&mut self, prepared: &Prepared) {
@@ -223,15 +178,6 @@ impl<O> Shard<O> {
             self.counters.add(self.role, counter, more);
         }
     }
-
-    fn position_before(&self, frontier: u64) -> u64 {
-        let closed = self.bindings.iter().take_while(|binding| binding.epoch < frontier);
-        closed.last().map_or(self.progress.position, |binding| binding.position.max(self.progress.position))
-    }
-
-    fn has_unwritten_answers(&self) -> bool {
-        !self.answers.is_empty()
-    }
 }
 
 /// Reads where this worker's shards of a role stand: the start of protocol.md up to the gate, without the role's own state
@@ -246,23 +192,16 @@ pub fn open<O>(
     let mut shards = Vec::new();
     for (number, writer) in writers {
         let progress = progress_of(&standing.progress, role, number, context.partitions)?;
-        let (hits, low_mark) = read_journal(context, journal, number, &progress)?;
+        let ledger = read_journal(context, journal, number, &progress)?;
         let books = Books { key: (role, number), journal };
-        let committer = Committer::start(
-            context.trimmer.clone(),
-            writer,
-            books,
-            context.config.run.commit_interval,
-            std::thread::current(),
-        );
+        let interval = context.config.run.commit_interval;
+        let committer = Committer::start(writer, books, interval, std::thread::current());
         shards.push(Shard {
             number,
             progress,
-            hits,
-            low_mark,
-            bindings: VecDeque::new(),
-            staged: BTreeMap::new(),
-            answers: Vec::new(),
+            ledger,
+            journal,
+            trimmer: context.trimmer.clone(),
             reservations: BTreeMap::new(),
             bill: Bill::default(),
             purse: Arc::clone(&context.purse),
@@ -278,8 +217,8 @@ pub fn open<O>(
 pub struct Writers(Vec<(Role, u32, Box<dyn Writer>)>);
 
 impl Writers {
-    /// Becomes the owner of this worker's shards of all roles, and returns when all workers have done so: only then may any
-    /// state be read. All roles at once, because `progress` is one log: a transaction that a killed process left open in one
+    /// Becomes the owner of this worker's shards of all roles, makes sure that they are its own once all workers have done so, and
+    /// returns when all have: only then may any state be read. All roles at once, because `progress` is one log: a transaction that a killed process left open in one
     /// role would keep the others from reading on until the broker gives it up.
     pub fn fence(worker: &mut Worker, context: &Context, roles: &[Role]) -> Result<Self> {
         let shards = |role: Role| {
@@ -287,9 +226,11 @@ impl Writers {
             super::shards_of(worker, count).into_iter().map(move |number| (role, number))
         };
         let owned: Vec<(Role, u32)> = roles.iter().copied().flat_map(shards).collect();
-        let writers = become_writers(context, &owned)?;
+        let mut writers = become_writers(context, &owned)?;
         Barrier::new(worker).wait(worker, context)?;
         fault::point("fenced");
+        confirm_ownership(context, &mut writers)?;
+        Barrier::new(worker).wait(worker, context)?;
         context.purse.open(|day| spent_on(context, day))?;
         Ok(Writers(writers))
     }
@@ -313,6 +254,30 @@ fn become_writers(context: &Context, owned: &[(Role, u32)]) -> Result<Vec<(Role,
     std::thread::scope(|scope| {
         let started: Vec<_> = owned.iter().map(|&shard| scope.spawn(move || become_writer(shard))).collect();
         started.into_iter().map(|thread| thread.join().expect("becoming a writer does not panic")).collect()
+    })
+}
+
+/// Commits the progress of each shard as it stands. Two processes that start at the same time may each fence the other on some
+/// shards and own the rest; a former owner can't commit, so that at most one of them goes on with all shards.
+fn confirm_ownership(context: &Context, writers: &mut [(Role, u32, Box<dyn Writer>)]) -> Result<()> {
+    let standing = read_progress(context)?;
+    let confirm = |role: Role, number: u32, writer: &mut dyn Writer| {
+        let key = ProgressKey::Shard(role, number);
+        let found = standing.progress.iter().find(|(of, _)| *of == key).map(|(_, progress)| progress.clone());
+        let fresh = || Progress::Shard(ShardProgress { partitions: context.partitions, ..ShardProgress::default() });
+        let owned = writer.append(vec![progress_append(&key, &found.unwrap_or_else(fresh))]).and_then(|_| writer.commit());
+        owned.with_context(|| format!("can't confirm to be the writer of {}/{number}", role.name()))
+    };
+    std::thread::scope(|scope| {
+        let started: Vec<_> = writers
+            .iter_mut()
+            .map(|(role, number, writer)| {
+                let (role, number, writer) = (*role, *number, writer.as_mut());
+                let confirm = &confirm;
+                scope.spawn(move || confirm(role, number, writer))
+            })
+            .collect();
+        started.into_iter().try_for_each(|thread| thread.join().expect("a commit does not panic"))
     })
 }
 
@@ -377,27 +342,19 @@ fn progress_of(all: &[(ProgressKey, Progress)], role: Role, number: u32, partiti
     Ok(progress.clone())
 }
 
-fn read_journal(
-    context: &Context,
-    journal: Option<LogName>,
-    number: u32,
-    progress: &ShardProgress,
-) -> Result<(Hits, LowMark)> {
-    let Some(journal) = journal else { return Ok((Hits::default(), LowMark::default())) };
+fn read_journal<O>(context: &Context, journal: Option<LogName>, number: u32, progress: &ShardProgress) -> Result<Ledger<O>> {
+    let open = |found, end| Ledger::open(progress.position, progress.low_mark, found, end);
+    let Some(journal) = journal else { return Ok(open(Vec::new(), 0)) };
     let from = progress.low_mark.max(context.log.start(journal, number)?);
+    let mut records = Vec::new();
+    let ends = read_to_end(&context.log, journal, &[(number, from)], |record| records.push(record), |_, _| ())?;
     let mut found = Vec::new();
-    let ends = read_to_end(&context.log, journal, &[(number, from)], |record| found.push(record), |_, _| ())?;
-    let mut low_mark = LowMark::new(ends.first().map_or(from, |end| end.1));
-    let mut hits = Hits::default();
-    for record in found {
+    for record in records {
         let (Some(key), Some(value)) = (&record.key, &record.value) else { continue };
         let place = || format!("can't read {}/{number} at offset {}", journal.name(), record.offset);
         let key: JournalKey = codec::decode(key).with_context(place)?;
         let answer: Answer = codec::decode(value).with_context(place)?;
-        if answer.origin.offset >= progress.position {
-            low_mark.needs(answer.origin.offset, record.offset);
-        }
-        hits.insert(Hit { key, offset: record.offset, answer });
+        found.push(Hit { key, offset: record.offset, answer });
     }
-    Ok((hits, low_mark))
+    Ok(open(found, ends.first().map_or(from, |end| end.1)))
 }

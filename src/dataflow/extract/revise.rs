@@ -273,10 +273,7 @@ impl Revise {
         answer: Option<&str>,
         turn: &mut Turn<Call, Made<Decision>>,
     ) {
-        let gone = self.memory.lives_in(revision.id, revision.origin.shard).then(|| revision.key.clone());
-        if gone.is_some() {
-            self.memory.outcome(revision.id, None);
-        }
+        let gone = self.memory.bury(revision.id, revision.origin.shard).then(|| revision.key.clone());
         let burial = Burial {
             stage: stage.to_owned(),
             key: String::from_utf8(revision.key.clone()).ok(),

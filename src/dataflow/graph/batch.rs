@@ -7,6 +7,7 @@ use synthllm_log::{Append, LogName};
 use synthllm_operators::codec;
 use synthllm_operators::graph::{Found, Outcome as Drawn};
 use synthllm_operators::id::{self, ConceptId};
+use synthllm_operators::limit::starts;
 use synthllm_operators::record::{Combination, Progress, ProgressKey, Settlement};
 
 use super::super::commit::progress_append;
@@ -37,6 +38,7 @@ impl Staged {
         if !accepted.is_empty() {
             *self.ordered.entry(shard).or_default() += accepted.len() as u64;
         }
+        batch.starts = starts(accepted.iter().map(|(drawn, _)| drawn));
         for (drawn, settlement) in accepted {
             batch.draw(drawn, settlement)?;
         }
@@ -92,8 +94,6 @@ impl Batch {
 
     /// A start has its outcome: its combination, if there is one, and its number are one transaction.
     fn draw(&mut self, drawn: Drawn, settlement: Option<u64>) -> Result<()> {
-        let started = self.starts.entry(drawn.node).or_default();
-        *started = (*started).max(drawn.start + 1);
         self.count(Counter::WorkCapped, u64::from(drawn.capped));
         match drawn.result {
             Found::Stuck => self.count(Counter::Stuck, 1),

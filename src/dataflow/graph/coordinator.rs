@@ -13,6 +13,7 @@ use synthllm_operators::id::{ConceptId, Id, Kind};
 use synthllm_operators::limit::Limit;
 use synthllm_operators::record::{Progress, ProgressKey, Role, Settlement};
 use synthllm_operators::schedule::{Quota, Schedule};
+use synthllm_operators::settlement::{self, Sight};
 use synthllm_operators::walk::Start;
 
 use super::super::Context;
@@ -207,7 +208,7 @@ impl Coordinator {
 
     /// All workers load the index up to a cut: that of the open settlement, or where `extractions` ends now.
     fn begin_settlement(&mut self, mail: &mut Vec<Mail>) {
-        let resumed = self.settlement.take().filter(|settlement| !settlement.closed);
+        let resumed = settlement::open(self.settlement.take().as_ref());
         let cut = resumed.as_ref().map(|settlement| settlement.cut.clone());
         mail.extend(self.to_all(&Letter::Settle { cut }));
         self.stage = Stage::Settling { resumed, reports: Vec::new() };
@@ -217,8 +218,9 @@ impl Coordinator {
     fn settle(&mut self, watch: &Watch, context: &Context, mail: &mut Vec<Mail>) {
         let Stage::Settling { resumed, reports } = std::mem::replace(&mut self.stage, Stage::Rested) else { return };
         let digest = reports.iter().fold(0_u128, |sum, report| sum.wrapping_add(report.digest));
+        let sight = Sight { digest, settings: self.settings };
         if let Some(resumed) = resumed {
-            if resumed.digest == digest && resumed.settings == self.settings {
+            if sight.resumes(&resumed) {
                 let largest = Self::largest(context, watch, reports);
                 self.record(resumed, largest);
                 return;
@@ -233,19 +235,9 @@ impl Coordinator {
             cut[partition as usize] = position;
         }
         let issued = [1, 2, 3].map(|level| watch.issued(level));
-        let number = self.next_number(&cut, digest);
-        let settlement = Settlement { number, cut, digest, settings: self.settings, issued, closed: false };
+        let settlement = sight.begin(self.last.as_ref(), cut, issued);
         let largest = Self::largest(context, watch, reports);
         self.record(settlement, largest);
-    }
-
-    /// At the same cut, live set and settings it is the last settlement again, with nothing left to draw.
-    fn next_number(&self, cut: &[u64], digest: u128) -> u64 {
-        match &self.last {
-            Some(last) if last.cut == cut && last.digest == digest && last.settings == self.settings => last.number,
-            Some(last) => last.number + 1,
-            None => 0,
-        }
     }
 
     fn record(&mut self, settlement: Settlement, largest: HashMap<u8, Option<Id>>) {

@@ -9,7 +9,7 @@ use synthllm_operators::ask::{Case, Stage, Turn};
 use synthllm_operators::id::{self, Id, Kind};
 use synthllm_operators::index::Index;
 use synthllm_operators::record::{Combination, Node, Origin, Reference};
-use synthllm_operators::upsert::{Content, Entry};
+use synthllm_operators::upsert::{Content, Entry, is_superseded};
 
 use super::super::Context;
 use super::super::shard::{Made, What};
@@ -137,7 +137,7 @@ impl Levels {
     /// A record that was loaded, and is not the last of its document, has no outputs.
     fn is_stale(&self, entry: &Entry) -> bool {
         let loaded = self.shared.borrow().loaded.get(&entry.partition).copied().unwrap_or(0);
-        entry.offset < loaded && self.index.borrow().offset_of(entry.partition, &entry.document) != Some(entry.offset)
+        is_superseded(entry.offset, loaded, self.index.borrow().offset_of(entry.partition, &entry.document))
     }
 }
 
