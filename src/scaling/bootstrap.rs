@@ -1,0 +1,90 @@
+//! How much the loss of points that do come from a curve grows when a quantity is held at its true value.
+
+use std::f64::consts::TAU;
+
+use fastrand::Rng;
+
+use crate::curve::{Frame, error};
+use crate::fit::Solved;
+use crate::interval::{Bootstrap, inner, statistic};
+use crate::problem::{Pin, Problem};
+use crate::quantity::Quantity;
+use crate::search::descend;
+
+/// A quantity with its estimate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The place of the series in its problem.
+    pub place: usize,
+    pub quantity: Quantity,
+    /// The logarithm of the estimate.
+    pub log: f64,
+    /// The shape of the loss around the estimate: it grows by `(change / spread)^2 / 2`.
+    pub spread: f64,
+}
+
+/// The threshold of each quantity: the quantile of its statistic over the draws.
+pub(crate) fn calibrate(solved: &Solved, held: &[Held], bootstrap: &Bootstrap) -> Vec<f64> {
+    let pins: Vec<Pin> = held.iter().map(|held| held.pin(solved, held.log)).collect();
+    let start = inner(solved, &solved.at);
+    let noise = noise(solved);
+    let mut statistics: Vec<Vec<f64>> = vec![Vec::new(); held.len()];
+    for draw in 0..bootstrap.draws {
+        let drawn = drawn(solved, &noise, &mut Rng::with_seed(mixed(bootstrap.seed, draw)));
+        for (all, one) in statistics.iter_mut().zip(statistics_of(&drawn, &start, &pins)) {
+            all.push(one);
+        }
+    }
+    statistics.into_iter().map(|all| quantile(all, bootstrap.level)).collect()
+}
+
+/// The statistics of one draw. A held fit that lies lower than the free one shows the free one a better way.
+fn statistics_of(drawn: &Problem, start: &crate::problem::Position, pins: &[Pin]) -> Vec<f64> {
+    let mut least = descend(drawn, start.clone(), None).loss;
+    let held = pins.iter().map(|pin| {
+        let at = descend(drawn, start.clone(), Some(pin)).at;
+        let loss = drawn.loss_on_target(&at, pin);
+        if loss < least {
+            least = least.min(descend(drawn, at, None).loss);
+        }
+        loss
+    });
+    let losses: Vec<f64> = held.collect();
+    losses.into_iter().map(|loss| statistic(loss, least)).collect()
+}
+
+/// Points on the fitted curves, with noise.
+fn drawn(solved: &Solved, noise: &[f64], rng: &mut Rng) -> Problem {
+    let frames = solved.problem.frames.iter().zip(&solved.at).zip(noise).map(|((frame, at), noise)| {
+        let logs = frame.xs.iter().map(|x| error(at, *x).log + noise * normal(rng)).collect();
+        Frame { logs, ..frame.clone() }
+    });
+    Problem { frames: frames.collect(), ..solved.problem.clone() }
+}
+
+/// The standard deviation of the noise of each series. A shared `beta` counts as a part of a parameter in each.
+fn noise(solved: &Solved) -> Vec<f64> {
+    let shared = if solved.problem.beta.is_none() { 1.0 / solved.members.len() as f64 } else { 0.0 };
+    let of = |(place, frame): (usize, &Frame)| {
+        let freedom = frame.xs.len() as f64 - frame.free_count() as f64 - shared;
+        (solved.squares(place) / freedom).sqrt()
+    };
+    solved.problem.frames.iter().enumerate().map(of).collect()
+}
+
+/// A standard normal number, by Box and Muller.
+fn normal(rng: &mut Rng) -> f64 {
+    (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (TAU * rng.f64()).cos()
+}
+
+/// A seed for each draw, so that a draw doesn't depend on those before it.
+fn mixed(seed: u64, draw: u32) -> u64 {
+    Rng::with_seed(seed).u64(..) ^ u64::from(draw).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The value below which `level` of all further statistics lie, were they of the same kind.
+fn quantile(mut statistics: Vec<f64>, level: f64) -> f64 {
+    statistics.sort_by(f64::total_cmp);
+    let rank = (level * (statistics.len() + 1) as f64).ceil() as usize;
+    statistics.get(rank.saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
+}
