@@ -9,7 +9,7 @@ use crate::fit::Solved;
 use crate::interval::{Bootstrap, inner, statistic};
 use crate::problem::{Pin, Problem};
 use crate::quantity::Quantity;
-use crate::search::descend;
+use crate::search::{Care, descend};
 
 /// A quantity with its estimate.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,12 @@ pub(crate) fn calibrate(solved: &Solved, held: &[Held], bootstrap: &Bootstrap) -
 
 /// The statistics of one draw. A held fit that lies lower than the free one shows the free one a better way.
 fn statistics_of(drawn: &Problem, start: &crate::problem::Position, pins: &[Pin]) -> Vec<f64> {
-    let mut least = descend(drawn, start.clone(), None).loss;
+    let mut least = descend(drawn, start.clone(), None, Care::Coarse).loss;
     let held = pins.iter().map(|pin| {
-        let at = descend(drawn, start.clone(), Some(pin)).at;
+        let at = descend(drawn, start.clone(), Some(pin), Care::Coarse).at;
         let loss = drawn.loss_on_target(&at, pin);
         if loss < least {
-            least = least.min(descend(drawn, at, None).loss);
+            least = least.min(descend(drawn, at, None, Care::Coarse).loss);
         }
         loss
     });

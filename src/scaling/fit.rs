@@ -5,7 +5,7 @@ use crate::law::Parameters;
 use crate::model::{Model, ModelError};
 use crate::points::Series;
 use crate::problem::{Position, Problem};
-use crate::search::{Found, descend};
+use crate::search::{Care, Found, descend};
 use crate::starts::starts;
 
 /// The fitted curves of all series, in their order.
@@ -36,7 +36,7 @@ pub fn fit(series: &[Series], model: &Model) -> Result<Fit, ModelError> {
 
 /// The lowest place that any start leads to.
 pub(crate) fn lowest(problem: &Problem) -> Found {
-    let ends = starts(problem).into_iter().map(|start| descend(problem, start, None));
+    let ends = starts(problem).into_iter().map(|start| descend(problem, start, None, Care::Fine));
     ends.min_by(|one, other| one.loss.total_cmp(&other.loss)).expect("there is a start")
 }
 
@@ -53,6 +53,12 @@ impl Fit {
     pub fn parameters(&self, series: usize) -> Parameters {
         let (solved, place) = self.of(series);
         solved.problem.frames[place].parameters(&solved.at[place])
+    }
+
+    /// How many points a series has.
+    pub(crate) fn series_len(&self, series: usize) -> usize {
+        let (solved, place) = self.of(series);
+        solved.problem.frames[place].xs.len()
     }
 
     /// The root of the mean square of the differences of logarithms.

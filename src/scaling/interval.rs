@@ -15,7 +15,7 @@ use crate::curve::{BETA, Frame, Slope};
 use crate::fit::{Fit, Solved};
 use crate::problem::{Pin, Position};
 use crate::quantity::Quantity;
-use crate::search::descend;
+use crate::search::{Care, descend};
 use crate::step::solve;
 
 /// How intervals are found.
@@ -180,7 +180,7 @@ impl Profile<'_> {
         let Solved { problem, .. } = self.solved;
         let pin = self.held.pin(self.solved, log);
         let starts = [from.clone(), inner(self.solved, from)];
-        let ends = starts.map(|start| descend(problem, start, Some(&pin)));
+        let ends = starts.map(|start| descend(problem, start, Some(&pin), Care::Coarse));
         let at = ends.into_iter().min_by(|one, other| one.loss.total_cmp(&other.loss)).expect("there are two").at;
         let least = problem.loss(&self.solved.at);
         let statistic = statistic(problem.loss_on_target(&at, &pin), least);

@@ -11,6 +11,24 @@ const FARTHEST: f64 = 60.0;
 const BETAS: (f64, f64) = (-9.0, 3.5);
 const MOST_STEPS: usize = 400;
 
+/// How near the bottom a search must come: when steps lower the loss by less than this part of it, it ends.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Care {
+    /// For parameters that users see.
+    Fine,
+    /// For losses that are compared with each other.
+    Coarse,
+}
+
+impl Care {
+    fn part(self) -> f64 {
+        match self {
+            Care::Fine => 1e-12,
+            Care::Coarse => 1e-7,
+        }
+    }
+}
+
 /// Where a search ended.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -21,7 +39,7 @@ pub struct Found {
 }
 
 /// The lowest place that can be reached from a start.
-pub fn descend(problem: &Problem, start: Position, pin: Option<&Pin>) -> Found {
+pub fn descend(problem: &Problem, start: Position, pin: Option<&Pin>, care: Care) -> Found {
     let mut at = start;
     problem.settle(&mut at);
     let mut descent = Descent { problem, pin, loss: problem.pinned_loss(&at, pin), at, damping: 1e-3 };
@@ -32,7 +50,7 @@ pub fn descend(problem: &Problem, start: Position, pin: Option<&Pin>) -> Found {
             break;
         }
         // One small step may be bad luck of the damping; three are the bottom.
-        small = if before - descent.loss <= 1e-11 * before { small + 1 } else { 0 };
+        small = if before - descent.loss <= care.part() * before { small + 1 } else { 0 };
         if small == 3 {
             break;
         }
