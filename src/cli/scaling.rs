@@ -71,7 +71,7 @@ pub struct LawArgs {
     pub skip_zero: bool,
 
     /// How many times points are drawn for intervals; 0 for no intervals
-    #[arg(long, value_name = "N", default_value_t = 400)]
+    #[arg(long, value_name = "N", default_value_t = 200)]
     pub bootstrap: u32,
 
     /// How often an interval holds the truth

@@ -1,13 +1,15 @@
 //! How much the loss of points that do come from a curve grows when a quantity is held at its true value.
 
 use std::f64::consts::TAU;
+use std::num::NonZero;
+use std::thread;
 
 use fastrand::Rng;
 
 use crate::curve::{Frame, error};
 use crate::fit::Solved;
 use crate::interval::{Bootstrap, inner, statistic};
-use crate::problem::{Pin, Problem};
+use crate::problem::{Pin, Position, Problem};
 use crate::quantity::Quantity;
 use crate::search::{Care, descend};
 
@@ -28,18 +30,29 @@ pub(crate) fn calibrate(solved: &Solved, held: &[Held], bootstrap: &Bootstrap) -
     let pins: Vec<Pin> = held.iter().map(|held| held.pin(solved, held.log)).collect();
     let start = inner(solved, &solved.at);
     let noise = noise(solved);
-    let mut statistics: Vec<Vec<f64>> = vec![Vec::new(); held.len()];
-    for draw in 0..bootstrap.draws {
+    let of_draw = |draw: u32| {
         let drawn = drawn(solved, &noise, &mut Rng::with_seed(mixed(bootstrap.seed, draw)));
-        for (all, one) in statistics.iter_mut().zip(statistics_of(&drawn, &start, &pins)) {
-            all.push(one);
-        }
-    }
-    statistics.into_iter().map(|all| quantile(all, bootstrap.level)).collect()
+        statistics_of(&drawn, &start, &pins)
+    };
+    let draws = on_all_cores(bootstrap.draws, of_draw);
+    let of_one = |i: usize| draws.iter().map(|statistics| statistics[i]).collect();
+    (0..held.len()).map(|i| quantile(of_one(i), bootstrap.level)).collect()
+}
+
+/// The results for `0..count`, in order. How many threads share the work makes no difference to them.
+fn on_all_cores<T: Send>(count: u32, result: impl Fn(u32) -> T + Sync) -> Vec<T> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get) as u32;
+    let share = count.div_ceil(threads).max(1);
+    let (result, starts) = (&result, (0..count).step_by(share as usize));
+    let of_share = |start: u32| (start..count.min(start + share)).map(result).collect::<Vec<T>>();
+    thread::scope(|scope| {
+        let running: Vec<_> = starts.map(|start| scope.spawn(move || of_share(start))).collect();
+        running.into_iter().flat_map(|share| share.join().expect("fitting does not panic")).collect()
+    })
 }
 
 /// The statistics of one draw. A held fit that lies lower than the free one shows the free one a better way.
-fn statistics_of(drawn: &Problem, start: &crate::problem::Position, pins: &[Pin]) -> Vec<f64> {
+fn statistics_of(drawn: &Problem, start: &Position, pins: &[Pin]) -> Vec<f64> {
     let mut least = descend(drawn, start.clone(), None, Care::Coarse).loss;
     let held = pins.iter().map(|pin| {
         let at = descend(drawn, start.clone(), Some(pin), Care::Coarse).at;

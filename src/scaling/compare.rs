@@ -99,13 +99,13 @@ fn choice(rectified: Score, power: Score) -> Choice {
     Choice { law, by, rectified, power }
 }
 
-/// Scores of a law that can't be fitted are missing.
+/// Scores of a law that can't be fitted are missing. A given `B/D_l` says nothing to the power law, which then goes without.
 fn scores(series: &[Series], model: &Model, law: Law, hold_out: usize) -> Vec<Score> {
-    let needs_prior = model.fixes.iter().any(|fix| fix.given == Given::Ratio);
-    let squares = Model { law, objective: Objective::Square, ..model.clone() };
-    let fitted = (law == Law::Rectified || !needs_prior).then(|| fit(series, &squares).ok()).flatten();
-    let Some(fitted) = fitted else { return vec![Score::default(); series.len()] };
-    let held_out = held_out(series, &Model { law, ..model.clone() }, hold_out);
+    let mut model = Model { law, ..model.clone() };
+    model.fixes.retain(|fix| law == Law::Rectified || fix.given != Given::Ratio);
+    let squares = Model { objective: Objective::Square, ..model.clone() };
+    let Ok(fitted) = fit(series, &squares) else { return vec![Score::default(); series.len()] };
+    let held_out = held_out(series, &model, hold_out);
     let score = |(i, points): (usize, Vec<HeldOut>)| Score {
         rms_log: Some(fitted.rms_log(i)),
         aicc: aicc(&fitted, i),

@@ -31,7 +31,7 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Bootstrap { draws: 400, level: 0.9, seed: 0 }
+        Bootstrap { draws: 200, level: 0.9, seed: 0 }
     }
 }
 

@@ -30,7 +30,7 @@ pub use model::{Model, ModelError};
 pub use objective::Objective;
 pub use plot::plot;
 pub use points::{Point, Series, Unit};
-pub use predict::{Predicted, Prediction, Predictions, predict};
+pub use predict::{Outside, Predicted, Prediction, Predictions, predict};
 pub use quantity::Quantity;
 pub use read::{Columns, Place, ReadError, Reading, Table, read};
 pub use report::{Asked, Basis, Doubling, Fitted, HeldOutPoints, Intervals, Report, report};

@@ -24,6 +24,14 @@ impl Objective {
         }
     }
 
+    /// What is made small, in words.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Objective::Huber => "the Huber loss of logarithms",
+            Objective::Square => "least squares of logarithms",
+        }
+    }
+
     /// The loss of a difference.
     pub fn loss(self, difference: f64) -> f64 {
         let size = difference.abs();

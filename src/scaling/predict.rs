@@ -37,8 +37,27 @@ pub struct Prediction {
     pub error: f64,
     /// Where the curve may lie; a single measurement also has its own noise.
     pub interval: Option<Interval>,
-    /// The tokens divided by the most that were measured.
-    pub beyond: f64,
+    /// How far from the measured points it is; none among them.
+    pub outside: Option<Outside>,
+}
+
+/// How far outside the measured points an amount of tokens is.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outside {
+    /// So many times the most that were measured.
+    TimesMost(f64),
+    /// The least that were measured are so many times it.
+    TimesBelowLeast(f64),
+}
+
+impl Outside {
+    fn of(tokens: f64, (least, most): (f64, f64)) -> Option<Self> {
+        if tokens > most {
+            return Some(Outside::TimesMost(tokens / most));
+        }
+        (tokens < least).then(|| Outside::TimesBelowLeast(least / tokens))
+    }
 }
 
 /// Fits a table and predicts.
@@ -57,7 +76,7 @@ pub fn predict(
             tokens: *tokens,
             error: parameters.error(*tokens),
             interval,
-            beyond: tokens / range(series).1,
+            outside: Outside::of(*tokens, range(series)),
         };
         Predicted { series: series.name.clone(), predictions: tokens.iter().zip(intervals).map(one).collect() }
     };

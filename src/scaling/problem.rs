@@ -40,12 +40,16 @@ pub struct Normal {
     pub gradient: Coordinates,
 }
 
+/// Where the loss is linear it has no second derivative; all of the weight instead is safe but makes short steps.
+const RELAXED: f64 = 0.3;
+
 impl Normal {
-    fn add(&mut self, slope: &Slope, difference: f64, weight: f64) {
+    /// A difference that counts with `weight` in the slope and `curvature` in the second derivatives.
+    fn add(&mut self, slope: &Slope, difference: f64, weight: f64, curvature: f64) {
         for row in 0..4 {
             self.gradient[row] += weight * difference * slope.gradient[row];
             for column in 0..4 {
-                self.matrix[row][column] += weight * slope.gradient[row] * slope.gradient[column];
+                self.matrix[row][column] += curvature * slope.gradient[row] * slope.gradient[column];
             }
         }
     }
@@ -98,7 +102,8 @@ impl Problem {
         let mut normals: Vec<Normal> = self.frames.iter().zip(at).map(|(frame, at)| self.normal(frame, at)).collect();
         if let Some(pin) = pin {
             let (slope, missing) = self.pull(at, pin);
-            normals[pin.frame].add(&slope, missing, pin.weight * pin.weight);
+            let weight = pin.weight * pin.weight;
+            normals[pin.frame].add(&slope, missing, weight, weight);
         }
         normals
     }
@@ -108,7 +113,8 @@ impl Problem {
         for (x, log) in frame.xs.iter().zip(&frame.logs) {
             let slope = frame.chain(at, error(at, *x));
             let difference = slope.log - log;
-            normal.add(&slope, difference, self.objective.weight(difference));
+            let weight = self.objective.weight(difference);
+            normal.add(&slope, difference, weight, if weight < 1.0 { RELAXED * weight } else { weight });
         }
         normal
     }

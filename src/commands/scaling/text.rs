@@ -2,7 +2,7 @@
 
 use std::fmt::{Error, Write};
 
-use synthllm_scaling::{Basis, Choice, Criterion, Doubling, Fitted, HeldOut, Interval, Law, Predictions, Report, Score};
+use synthllm_scaling::{Basis, Choice, Criterion, Doubling, Fitted, HeldOut, Interval, Law, Outside, Predictions, Report, Score};
 
 /// The text of `scaling fit`.
 pub fn of_report(report: &Report) -> Result<String, Error> {
@@ -18,10 +18,14 @@ pub fn of_predictions(predictions: &Predictions) -> Result<String, Error> {
     let mut text = basis(&predictions.basis)?;
     for series in &predictions.series {
         writeln!(text, "\n{}", series.series)?;
-        writeln!(text, "  {:<12}{:<12}{:<26}beyond the largest measured", "tokens", "error", level(&predictions.basis))?;
+        writeln!(text, "  {:<12}{:<12}{:<26}outside the measured", "tokens", "error", level(&predictions.basis))?;
         for one in &series.predictions {
-            let beyond = if one.beyond > 1.0 { format!("{} times", number(one.beyond)) } else { "no".into() };
-            writeln!(text, "  {:<12}{:<12}{:<26}{beyond}", number(one.tokens), number(one.error), interval(one.interval))?;
+            let outside = match one.outside {
+                None => "no".into(),
+                Some(Outside::TimesMost(times)) => format!("{} times the most", number(times)),
+                Some(Outside::TimesBelowLeast(times)) => format!("{} times below the least", number(times)),
+            };
+            writeln!(text, "  {:<12}{:<12}{:<26}{outside}", number(one.tokens), number(one.error), interval(one.interval))?;
         }
     }
     Ok(text)
@@ -32,7 +36,7 @@ fn basis(basis: &Basis) -> Result<String, Error> {
         Law::Rectified => "B / (D_l + tokens^beta) + E",
         Law::Power => "B / tokens^beta + E",
     };
-    let mut text = format!("{} law: error = {formula}, by the {} of logarithms\n", basis.law.name(), basis.objective.name());
+    let mut text = format!("{} law: error = {formula}, fitted by {}\n", basis.law.name(), basis.objective.phrase());
     let assumed = if basis.unit_assumed { " (assumed; say it with --unit)" } else { "" };
     writeln!(text, "unit of the error: {}{assumed}", basis.unit.name())?;
     if basis.shared_beta {
