@@ -70,11 +70,13 @@ fn of_log_error(error: &LogError) -> Option<&'static str> {
 
 fn of_model_error(error: &ModelError) -> Option<&'static str> {
     match error {
-        ModelError::TooFew { law: synthllm_scaling::Law::Rectified, .. } => {
-            Some("measure at more amounts of tokens, or try `--law power`, which needs one less; `--share beta` spares one more")
-        }
+        ModelError::TooFew { law: synthllm_scaling::Law::Rectified, .. } => Some(
+            "measure at more amounts of tokens, or try `--law power`, which needs one less; `--share beta` spares one more",
+        ),
         ModelError::TooFew { .. } => Some("measure at more amounts of tokens"),
-        ModelError::Flat { .. } | ModelError::OneAmount { .. } => Some("a law needs errors that fall over different amounts of tokens"),
+        ModelError::Flat { .. } | ModelError::OneAmount { .. } => {
+            Some("a law needs errors that fall over different amounts of tokens")
+        }
         _ => None,
     }
 }

@@ -108,7 +108,8 @@ impl LawArgs {
         }
         let least = (self.level / (1.0 - self.level)).ceil();
         if self.bootstrap > 0 && f64::from(self.bootstrap) < least {
-            let message = format!("--bootstrap {} is too few for --level {}: it needs at least {least}", self.bootstrap, self.level);
+            let message =
+                format!("--bootstrap {} is too few for --level {}: it needs at least {least}", self.bootstrap, self.level);
             return Err(Usage(message));
         }
         let bootstrap = Bootstrap { draws: self.bootstrap, level: self.level, seed: self.seed };

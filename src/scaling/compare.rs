@@ -90,9 +90,7 @@ pub fn choose(series: &[Series], model: &Model, hold_out: usize) -> Vec<Choice> 
 }
 
 fn choice(rectified: Score, power: Score) -> Choice {
-    let better = |one: Option<f64>, other: Option<f64>| {
-        Some(if one? < other? { Law::Rectified } else { Law::Power })
-    };
+    let better = |one: Option<f64>, other: Option<f64>| Some(if one? < other? { Law::Rectified } else { Law::Power });
     let by_aicc = better(rectified.aicc, power.aicc).map(|law| (law, Criterion::Aicc));
     let by_held_out = || Some((better(rectified.held_out_rms_log, power.held_out_rms_log)?, Criterion::HeldOut));
     let (law, by) = by_aicc.or_else(by_held_out).unzip();

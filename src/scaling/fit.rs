@@ -43,9 +43,10 @@ pub(crate) fn lowest(problem: &Problem) -> Found {
 impl Fit {
     /// The problem that a series is in, and its place there.
     pub(crate) fn of(&self, series: usize) -> (&Solved, usize) {
-        let found = self.problems.iter().find_map(|solved| {
-            solved.members.iter().position(|member| *member == series).map(|place| (solved, place))
-        });
+        let found = self
+            .problems
+            .iter()
+            .find_map(|solved| solved.members.iter().position(|member| *member == series).map(|place| (solved, place)));
         found.expect("a series of the points that were fitted")
     }
 
@@ -79,7 +80,8 @@ impl Solved {
         for (place, member) in self.members.iter().enumerate() {
             let at = |x: &f64| error(&self.at[place], *x).log;
             let logs = self.problem.frames[place].xs.iter().map(at);
-            let (least, most) = logs.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), log| (least.min(log), most.max(log)));
+            let (least, most) =
+                logs.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), log| (least.min(log), most.max(log)));
             if most - least < 1e-6 {
                 let reason = "the errors do not fall as tokens grow";
                 return Err(ModelError::Flat { series: series[*member].name.clone(), reason });

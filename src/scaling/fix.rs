@@ -68,7 +68,8 @@ impl FromStr for Fix {
         let given = given.ok_or_else(|| wrong(format!("{name:?} can't be given")))?;
         let number: Option<f64> = value.trim().parse().ok();
         let value = number.filter(|value: &f64| value.is_finite() && (*value > 0.0 || given == Given::E && *value == 0.0));
-        let value = value.ok_or_else(|| wrong(format!("{:?} is no positive number", text.rsplit('=').next().unwrap_or(""))))?;
+        let value =
+            value.ok_or_else(|| wrong(format!("{:?} is no positive number", text.rsplit('=').next().unwrap_or(""))))?;
         Ok(Fix { series, given, value })
     }
 }

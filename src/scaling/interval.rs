@@ -66,7 +66,8 @@ impl Fit {
     pub fn intervals(&self, wanted: &[(usize, Quantity)], bootstrap: &Bootstrap) -> Vec<Option<Interval>> {
         let mut intervals = vec![None; wanted.len()];
         for solved in &self.problems {
-            let held: Vec<(usize, Held)> = wanted.iter().enumerate().filter_map(|(i, one)| Some((i, solved.held(one)?))).collect();
+            let held: Vec<(usize, Held)> =
+                wanted.iter().enumerate().filter_map(|(i, one)| Some((i, solved.held(one)?))).collect();
             let all: Vec<Held> = held.iter().map(|(_, held)| *held).collect();
             let thresholds = if solved.is_exact() { vec![0.0; all.len()] } else { calibrate(solved, &all, bootstrap) };
             for ((i, held), threshold) in held.iter().zip(thresholds) {

@@ -120,9 +120,9 @@ impl Model {
 
     fn apply(&self, fix: &Fix, series: &[Series], problems: &mut [(Vec<usize>, Problem)]) -> Result<(), ModelError> {
         let index = find(fix, series)?;
-        let place = problems.iter_mut().find_map(|(members, problem)| {
-            members.iter().position(|member| *member == index).map(|place| (problem, place))
-        });
+        let place = problems
+            .iter_mut()
+            .find_map(|(members, problem)| members.iter().position(|member| *member == index).map(|place| (problem, place)));
         let (problem, place) = place.expect("every series is in one problem");
         let frame = &mut problem.frames[place];
         let taken = match fix.given {

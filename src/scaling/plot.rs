@@ -9,6 +9,7 @@ use crate::predict::{Predicted, Prediction, predict};
 use crate::read::Table;
 use crate::report::range;
 
+const FONT: &str = "sans-serif";
 const SIZE: (u32, u32) = (900, 560);
 /// At how many amounts of tokens a curve and its interval are computed.
 const STEPS: u32 = 40;
@@ -28,7 +29,8 @@ pub fn plot(table: &Table, model: &Model, bootstrap: Option<&Bootstrap>, until: 
     // Only of points that can be fitted is there a range.
     model.problems(&table.series)?;
     let ranges = table.series.iter().map(range);
-    let (least, most) = ranges.fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), (low, high)| (least.min(low), most.max(high)));
+    let (least, most) =
+        ranges.fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), (low, high)| (least.min(low), most.max(high)));
     let most = until.unwrap_or(2.0 * most).max(1.05 * least);
     let step = |i| least * (most / least).powf(f64::from(i) / f64::from(STEPS));
     let tokens: Vec<f64> = (0..=STEPS).map(step).collect();
@@ -50,7 +52,7 @@ fn draw(svg: &mut String, table: &Table, model: &Model, curves: &[Predicted]) ->
     let tokens: Vec<f64> = curves[0].predictions.iter().map(|prediction| prediction.tokens).collect();
     let across = Axis::of(tokens[0] / 1.1, tokens[tokens.len() - 1] * 1.1);
     let mut chart = ChartBuilder::on(&area)
-        .caption(format!("{} law", model.law.name()), ("sans-serif", 18))
+        .caption(format!("{} law", model.law.name()), (FONT, 22))
         .margin(12)
         .x_label_area_size(45)
         .y_label_area_size(60)
@@ -61,6 +63,8 @@ fn draw(svg: &mut String, table: &Table, model: &Model, curves: &[Predicted]) ->
         .y_desc(format!("error ({})", table.unit.name()))
         .x_label_formatter(&|tokens| format!("{tokens:e}"))
         .y_label_formatter(&|error| format!("{}", (error * 1e6).round() / 1e6))
+        .axis_desc_style((FONT, 17))
+        .label_style((FONT, 15))
         .light_line_style(TRANSPARENT)
         .draw()?;
     for (i, (series, curve)) in table.series.iter().zip(curves).enumerate() {
@@ -72,7 +76,14 @@ fn draw(svg: &mut String, table: &Table, model: &Model, curves: &[Predicted]) ->
         let legend = move |(x, y)| Circle::new((x + 10, y), 4, colour.filled());
         chart.draw_series(points)?.label(&series.name).legend(legend);
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    let legend = SeriesLabelPosition::UpperRight;
+    chart
+        .configure_series_labels()
+        .position(legend)
+        .label_font((FONT, 16))
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     area.present()
 }
 
@@ -130,7 +141,13 @@ impl Ranged for Axis {
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
         let fine: Vec<f64> = (20..200).map(|tenth| f64::from(tenth) / 20.0).collect();
-        let scales: [&[f64]; 5] = [&fine, &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], &[1.0, 2.0, 3.0, 5.0], &[1.0, 2.0, 5.0], &[1.0]];
+        let scales: [&[f64]; 5] = [
+            &fine,
+            &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+            &[1.0, 2.0, 3.0, 5.0],
+            &[1.0, 2.0, 5.0],
+            &[1.0],
+        ];
         let marks = scales.map(|digits| self.marks(digits));
         let most = hint.max_num_points().min(10);
         let fit = marks.iter().find(|marks| marks.len() <= most);

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn other_columns_can_be_named_and_points_without_tokens_left_out() {
-        let columns = Columns { series: vec!["task".into(), "model".into()], tokens: "examples".into(), error: "loss".into() };
+        let columns =
+            Columns { series: vec!["task".into(), "model".into()], tokens: "examples".into(), error: "loss".into() };
         let reading = Reading { columns, unit: None, skip_zero: true };
         let table = read("task,model,examples,loss\nsum,a,0,4\nsum,a,200,3\nsum,b,200,101\n", &reading).unwrap();
         let names: Vec<_> = table.series.iter().map(|series| (series.name.as_str(), series.points.len())).collect();

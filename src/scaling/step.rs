@@ -5,7 +5,13 @@ use crate::curve::{BETA, Coordinates};
 use crate::problem::Normal;
 
 /// Solves `(matrix + damping * diagonal) step = right` over all series; the steps of what is not free are 0.
-pub fn solve(normals: &[Normal], right: &[Coordinates], free: &[[bool; 3]], free_beta: bool, damping: f64) -> Vec<Coordinates> {
+pub fn solve(
+    normals: &[Normal],
+    right: &[Coordinates],
+    free: &[[bool; 3]],
+    free_beta: bool,
+    damping: f64,
+) -> Vec<Coordinates> {
     let reduced: Vec<Reduced> = (0..normals.len()).map(|i| Reduced::of(&normals[i], &right[i], free[i], damping)).collect();
     let (pivot, rest) = reduced.iter().fold((0.0, 0.0), |(pivot, rest), one| (pivot + one.pivot, rest + one.rest));
     let beta = if free_beta && pivot > 0.0 { rest / pivot } else { 0.0 };
@@ -81,14 +87,21 @@ mod tests {
 
     #[test]
     fn the_solution_satisfies_the_system_of_two_series_with_one_beta() {
-        let rows = [[1.0, 0.5, 0.2, 0.7], [0.1, 1.2, -0.4, 0.3], [0.3, -0.2, 0.9, 0.5], [0.8, 0.1, 0.4, -1.1], [0.2, 0.6, -0.9, 0.4]];
+        let rows = [
+            [1.0, 0.5, 0.2, 0.7],
+            [0.1, 1.2, -0.4, 0.3],
+            [0.3, -0.2, 0.9, 0.5],
+            [0.8, 0.1, 0.4, -1.1],
+            [0.2, 0.6, -0.9, 0.4],
+        ];
         let mut normal = Normal::default();
         for (row, column, values) in (0..16).flat_map(|cell| rows.map(|values| (cell / 4, cell % 4, values))) {
             normal.matrix[row][column] += values[row] * values[column];
         }
         let right = [[1.0, 2.0, 3.0, 4.0], [-1.0, 0.5, 2.0, 1.0]];
         let steps = solve(&[normal, normal], &right, &[[true; 3], [true, false, true]], true, 0.0);
-        let product = |row: usize, step: &Coordinates| (0..4).map(|column| normal.matrix[row][column] * step[column]).sum::<f64>();
+        let product =
+            |row: usize, step: &Coordinates| (0..4).map(|column| normal.matrix[row][column] * step[column]).sum::<f64>();
         for row in 0..3 {
             assert!((product(row, &steps[0]) - right[0][row]).abs() < 1e-9);
             assert!(row == 1 || (product(row, &steps[1]) - right[1][row]).abs() < 1e-9);

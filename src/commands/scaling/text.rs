@@ -2,7 +2,9 @@
 
 use std::fmt::{Error, Write};
 
-use synthllm_scaling::{Basis, Choice, Criterion, Doubling, Fitted, HeldOut, Interval, Law, Outside, Predictions, Report, Score};
+use synthllm_scaling::{
+    Basis, Choice, Criterion, Doubling, Fitted, HeldOut, Interval, Law, Outside, Predictions, Report, Score,
+};
 
 /// The text of `scaling fit`.
 pub fn of_report(report: &Report) -> Result<String, Error> {

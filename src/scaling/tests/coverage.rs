@@ -10,21 +10,50 @@ fn normal(rng: &mut Rng) -> f64 {
 
 fn coverage(truth: Parameters, tokens: &[f64], sigma: f64, model: &Model, sets: u64) {
     let t = std::time::Instant::now();
-    let q = [Quantity::B, Quantity::PriorTokens, Quantity::Beta, Quantity::E, Quantity::Error { tokens: 4e12 }, Quantity::Error { tokens: 2e10 }, Quantity::LastDoubling { gain: 1.0 }];
-    let values = [truth.b, truth.d_l, truth.beta, truth.e, truth.error(4e12), truth.error(2e10), truth.last_doubling(1.0).unwrap()];
-    let mut hits = [0; 7]; let mut none = [0; 7]; let mut open = [0;7];
+    let q = [
+        Quantity::B,
+        Quantity::PriorTokens,
+        Quantity::Beta,
+        Quantity::E,
+        Quantity::Error { tokens: 4e12 },
+        Quantity::Error { tokens: 2e10 },
+        Quantity::LastDoubling { gain: 1.0 },
+    ];
+    let values =
+        [truth.b, truth.d_l, truth.beta, truth.e, truth.error(4e12), truth.error(2e10), truth.last_doubling(1.0).unwrap()];
+    let mut hits = [0; 7];
+    let mut none = [0; 7];
+    let mut open = [0; 7];
     for set in 0..sets {
         let mut rng = Rng::with_seed(set + 1000);
-        let points = tokens.iter().map(|&tokens| Point { tokens, error: truth.error(tokens) * (sigma * normal(&mut rng)).exp() }).collect();
+        let points = tokens
+            .iter()
+            .map(|&tokens| Point { tokens, error: truth.error(tokens) * (sigma * normal(&mut rng)).exp() })
+            .collect();
         let series = [Series { name: "a".into(), points }];
-        let Ok(fit) = fit(&series, model) else { println!("flat"); continue };
+        let Ok(fit) = fit(&series, model) else {
+            println!("flat");
+            continue;
+        };
         let wanted: Vec<_> = q.iter().map(|q| (0, *q)).collect();
         let intervals = fit.intervals(&wanted, &Bootstrap { draws: 199, seed: set, ..Bootstrap::default() });
         for i in 0..7 {
-            match intervals[i] { None => none[i] += 1, Some(x) => { hits[i] += usize::from(x.holds(values[i])); open[i] += usize::from(x.high.is_none()) } }
+            match intervals[i] {
+                None => none[i] += 1,
+                Some(x) => {
+                    hits[i] += usize::from(x.holds(values[i]));
+                    open[i] += usize::from(x.high.is_none())
+                }
+            }
         }
     }
-    println!("{:?} {:?} n={} sigma={sigma} hits {hits:?} none {none:?} open {open:?} of {sets} in {:?}", model.law, model.objective, tokens.len(), t.elapsed());
+    println!(
+        "{:?} {:?} n={} sigma={sigma} hits {hits:?} none {none:?} open {open:?} of {sets} in {:?}",
+        model.law,
+        model.objective,
+        tokens.len(),
+        t.elapsed()
+    );
 }
 
 #[test]
