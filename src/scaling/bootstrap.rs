@@ -75,14 +75,18 @@ fn drawn(solved: &Solved, noise: &[f64], rng: &mut Rng) -> Problem {
     Problem { frames: frames.collect(), ..solved.problem.clone() }
 }
 
-/// The standard deviation of the noise of each series. A shared `beta` counts as a part of a parameter in each.
+/// The standard deviation of the noise of each series. One series has too few points to say it alone: half of the variance is its
+/// own, half that of all series that it shares `beta` with. A shared `beta` counts as a part of a parameter in each.
 fn noise(solved: &Solved) -> Vec<f64> {
-    let shared = if solved.problem.beta.is_none() { 1.0 / solved.members.len() as f64 } else { 0.0 };
-    let of = |(place, frame): (usize, &Frame)| {
-        let freedom = frame.xs.len() as f64 - frame.free_count() as f64 - shared;
-        (solved.squares(place) / freedom).sqrt()
+    let Solved { problem, members, .. } = solved;
+    let squares: Vec<f64> = (0..members.len()).map(|place| solved.squares(place)).collect();
+    let pooled = squares.iter().sum::<f64>() / (problem.point_count() - problem.free_count()) as f64;
+    let shared = if problem.beta.is_none() { 1.0 / members.len() as f64 } else { 0.0 };
+    let of = |(frame, squares): (&Frame, &f64)| {
+        let own = squares / (frame.xs.len() as f64 - frame.free_count() as f64 - shared);
+        (0.5 * (own + pooled)).sqrt()
     };
-    solved.problem.frames.iter().enumerate().map(of).collect()
+    problem.frames.iter().zip(&squares).map(of).collect()
 }
 
 /// A standard normal number, by Box and Muller.
