@@ -15,10 +15,15 @@ use timely::communication::WorkerGuards;
 
 use crate::cluster::{self, ClusterError, Membership, Plan};
 use crate::config::{self, Config, LogKind};
-use crate::dataflow::{self, Context, purse::Purse, status::Board, trim::Trimmer};
+use crate::dataflow::{
+    self, Context,
+    purse::Purse,
+    status::{Board, Loaded},
+    trim::Trimmer,
+};
 use crate::events::{Counter, Counters, Outcome};
 use crate::hint::Usage;
-use crate::status_line::{Snapshot, StatusLine};
+use crate::status_line::{Snapshot, StatusLine, Wait};
 
 /// What describes this process, as opposed to the pipeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +46,9 @@ pub struct RunOptions {
 
 /// A stop that has waited for the answers under way has so long for its last commits.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
+
+/// A commit that takes longer is told.
+const SLOW_COMMIT: Duration = Duration::from_secs(5);
 
 /// How often the status line is drawn.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
@@ -199,11 +207,10 @@ fn snapshot(context: &Context) -> Snapshot {
     let decided = counters.account(Role::Extract).outcomes.iter().sum();
     let dead = |role| counters.account(role).outcomes[Outcome::DeadLettered as usize];
     let combinations = [1, 2, 3].map(|level| counters.value(Role::Graph, Counter::combinations(level)));
-    let waiting_for = match (context.status.is_missing(), context.status.now_loading()) {
-        (Some(processes), _) => Some(processes),
-        (None, Some((role, read, total))) => Some(format!("{} to read its state, {read} of {total} records", role.name())),
-        (None, None) => waits_for(&pool).or_else(|| context.purse.waits_for()),
-    };
+    let missing = context.status.is_missing().map(Wait::from);
+    let loading = || context.status.now_loading().map(state_to_read);
+    let budget = || context.purse.waits_for().map(Wait::from);
+    let waiting_for = missing.or_else(loading).or_else(|| slow_commit(context)).or_else(|| endpoint(&pool)).or_else(budget);
     Snapshot {
         documents: decided,
         extractions: counters.value(Role::Extract, Counter::Extractions),
@@ -218,9 +225,22 @@ fn snapshot(context: &Context) -> Snapshot {
     }
 }
 
+fn state_to_read(loaded: Loaded) -> Wait {
+    let Loaded { role, read, total, left } = loaded;
+    let left = left.map_or_else(String::new, |left| format!(", about {} s left", left.as_secs() + 1));
+    Wait { what: format!("{} to read its state", role.name()), detail: format!(", {read} of {total} records{left}") }
+}
+
+/// Which role's commit takes long, and how long by now.
+fn slow_commit(context: &Context) -> Option<Wait> {
+    let (role, age) = context.status.oldest_commit().filter(|(_, age)| *age >= SLOW_COMMIT)?;
+    let what = format!("the log to commit what {} has made", role.name());
+    Some(Wait { what, detail: format!(" ({} s)", age.as_secs()) })
+}
+
 /// Which endpoint keeps calls waiting, and why.
-fn waits_for(pool: &synthllm_llm::Status) -> Option<String> {
+fn endpoint(pool: &synthllm_llm::Status) -> Option<Wait> {
     let endpoint = pool.endpoints.iter().find(|endpoint| endpoint.down || endpoint.backing_off.is_some())?;
     let reason = endpoint.last_error.as_deref().unwrap_or("it asked to wait");
-    Some(format!("{} ({} calls): {reason}", endpoint.endpoint, endpoint.waiting))
+    Some(Wait { what: endpoint.endpoint.clone(), detail: format!(" ({} calls): {reason}", endpoint.waiting) })
 }

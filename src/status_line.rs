@@ -35,11 +35,30 @@ pub struct Snapshot {
     pub cost: f64,
     /// How long the oldest call has been under way.
     pub oldest_call: Option<Duration>,
-    /// What the run waits for, if it does, e.g. `open transactions of another writer`.
-    pub waiting_for: Option<String>,
+    /// What the run waits for, if it does.
+    pub waiting_for: Option<Wait>,
+}
+
+/// Something that the run waits for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wait {
+    /// What it is, e.g. `graph to read its state`; another one is news.
+    pub what: String,
+    /// How it stands, e.g. `, 120 of 500 records`; that this changes is no news.
+    pub detail: String,
+}
+
+impl From<String> for Wait {
+    fn from(what: String) -> Self {
+        Wait { what, detail: String::new() }
+    }
 }
 
 impl Snapshot {
+    fn awaited(&self) -> Option<&str> {
+        self.waiting_for.as_ref().map(|wait| wait.what.as_str())
+    }
+
     /// One line. What is zero and says nothing is left out.
     fn text(&self, documents_per_second: f64) -> String {
         let mut text = format!(
@@ -58,8 +77,8 @@ impl Snapshot {
         if self.cost > 0.0 {
             _ = write!(text, " · cost {:.4}", self.cost);
         }
-        if let Some(reason) = &self.waiting_for {
-            _ = write!(text, " · waiting for {reason}");
+        if let Some(Wait { what, detail }) = &self.waiting_for {
+            _ = write!(text, " · waiting for {what}{detail}");
         }
         text
     }
@@ -114,7 +133,7 @@ impl StatusLine {
 
     fn is_worth_a_log_line(&self, now: Instant, snapshot: &Snapshot) -> bool {
         match &self.logged {
-            Some((at, before)) if before.waiting_for != snapshot.waiting_for => now - *at >= NEWS_INTERVAL,
+            Some((at, before)) if before.awaited() != snapshot.awaited() => now - *at >= NEWS_INTERVAL,
             Some((at, before)) => now - *at >= LOG_INTERVAL && before != snapshot,
             None => true,
         }
@@ -141,13 +160,13 @@ mod tests {
             cost: 0.5,
             dead_letters: 1,
             oldest_call: Some(Duration::from_secs(7)),
-            waiting_for: Some("the endpoint".to_owned()),
+            waiting_for: Some(Wait { what: "the endpoint".to_owned(), detail: " (3 calls)".to_owned() }),
             ..Snapshot::default()
         };
         assert_eq!(
             busy.text(0.0),
             "0 documents (0.0/s) · 0 extractions · 0 combinations · 0 samples · 4 calls in flight (oldest 7 s) \
-             · 1 dead letters · 1200 tokens · cost 0.5000 · waiting for the endpoint"
+             · 1 dead letters · 1200 tokens · cost 0.5000 · waiting for the endpoint (3 calls)"
         );
     }
 }

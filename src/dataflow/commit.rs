@@ -92,6 +92,11 @@ impl Committer {
         self.idle
     }
 
+    /// Since when a transaction is under way, if one is.
+    pub fn under_way_since(&self) -> Option<Instant> {
+        self.last.filter(|_| !self.idle)
+    }
+
     /// Orders a transaction.
     pub fn order(&mut self, transaction: Transaction) -> Result<()> {
         anyhow::ensure!(self.idle, "one transaction at a time");

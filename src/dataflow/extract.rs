@@ -9,7 +9,6 @@ mod caught_up;
 mod reconcile;
 mod revise;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -85,24 +84,25 @@ impl Extract {
     /// The memory of live documents, from this worker's share of `extractions`; complete everywhere before the gate opens.
     fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
         let from = super::from_start_of_mine(worker, &context.log, LogName::Extractions)?;
-        let mut live: HashMap<DocumentId, Known> = HashMap::new();
-        let mut unreadable = None;
+        let loading = context.status.loading(Role::Extract);
+        let (mut loaded, mut unreadable) = (0, None);
         read_to_end(
             &context.log,
             LogName::Extractions,
             &from,
-            |record| {
-                if let Err(error) = remember(&mut live, &record) {
-                    unreadable.get_or_insert(error);
-                }
+            |record| match known(&record) {
+                Ok(note) => self.notes.send(note),
+                Err(error) => _ = unreadable.get_or_insert(error),
             },
-            |read, total| context.status.loading(Role::Extract, read, total),
+            |read, total| {
+                loaded = read;
+                loading.is_at(read, total);
+                // What is read goes on to its owner at once: never is more than a batch on its way.
+                worker.step();
+            },
         )?;
+        drop(loading);
         unreadable.map_or(Ok(()), Err)?;
-        let loaded = live.len() as u64;
-        for (id, known) in live {
-            self.notes.send((id, Some(known)));
-        }
         let gate = Clock::GATE;
         self.flow.advance_to(gate);
         self.notes.advance_to(gate);
@@ -142,7 +142,6 @@ impl Extract {
         if self.flow.drained() && !reconciling {
             self.done.arrive();
         }
-        context.status.in_flight(Role::Extract, self.flow.in_flight());
         Ok(Phase::of(looked + read + moved, self.flow.quiet() && !reconciling))
     }
 
@@ -152,17 +151,10 @@ impl Extract {
     }
 }
 
-fn remember(live: &mut HashMap<DocumentId, Known>, record: &Record) -> Result<()> {
+/// What a record of `extractions` says of its document.
+fn known(record: &Record) -> Result<Note> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-    let id = DocumentId::of(&key);
-    match &record.value {
-        Some(value) => {
-            let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-            live.insert(id, Known::from(&codec::decode::<Extraction>(value).with_context(place)?));
-        }
-        None => {
-            live.remove(&id);
-        }
-    }
-    Ok(())
+    let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
+    let extraction = record.value.as_deref().map(codec::decode::<Extraction>).transpose().with_context(place)?;
+    Ok((DocumentId::of(&key), extraction.as_ref().map(Known::from)))
 }

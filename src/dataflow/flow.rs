@@ -20,6 +20,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle, Stream};
 use super::Context;
 use super::clock::Clock;
 use super::shard::{Made, Prepared, Shard};
+use super::status::Committing;
 use crate::events::Counters;
 
 /// What a sink has received and the loop has not yet taken: epoch and record.
@@ -51,6 +52,7 @@ pub struct Flow<I: ExchangeData + Clone, O> {
     window: (usize, usize),
     /// What a record may spend at most, where there is a budget.
     need: Option<Need>,
+    committing: Committing,
 }
 
 /// What the calls of a record may spend at most.
@@ -92,6 +94,7 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
             beyond: VecDeque::new(),
             reached: BTreeMap::new(),
             need: None,
+            committing: context.status.committing(role),
         })
     }
 
@@ -212,6 +215,7 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
             shard.confirm()?;
             shard.commit(frontier, owed(number), |progress, outputs| prepare(number, progress, outputs))?;
         }
+        self.committing.since(self.shards.values().filter_map(Shard::commits_since).min());
         Ok(())
     }
 

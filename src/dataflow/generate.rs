@@ -8,6 +8,7 @@
 
 mod answers;
 mod fetch;
+mod owed;
 mod questions;
 mod withdrawals;
 
@@ -175,11 +176,9 @@ impl Generate {
     /// Provenance and the live documents, to the end, everywhere, before anything is judged or withdrawn.
     fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
         let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
-        let holdings = self.withdrawals.load(context, &mine, &mut self.live.borrow_mut())?;
-        let loaded = holdings.len() as u64;
-        for holding in holdings {
-            self.holdings.send(holding);
-        }
+        let Generate { withdrawals, holdings, live, .. } = self;
+        let loaded = withdrawals.load_samples(worker, context, &mine, holdings)?;
+        withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;
         self.advance_to(gate);
         while self.flow.frontier() < gate {
@@ -208,7 +207,6 @@ impl Generate {
         moved += self.questions.turn() + self.answers.turn();
         self.commit(context)?;
         self.find_the_end(context, graph_done)?;
-        context.status.in_flight(Role::Generate, self.flow.in_flight());
         Ok(Phase::of(moved, self.flow.quiet()))
     }
 

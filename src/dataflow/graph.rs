@@ -182,7 +182,6 @@ impl Graph {
         self.updates.iter_mut().for_each(Updates::settle);
         self.commit()?;
         self.find_the_end(context);
-        context.status.in_flight(Role::Graph, self.flow.in_flight());
         let counted = self.updates.as_ref().is_none_or(Updates::is_quiet);
         let quiet = self.loader.is_none() && self.flow.quiet() && self.staged.is_empty() && counted;
         Ok(Phase::of(moved, quiet))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,11 @@ impl<O> Shard<O> {
     /// Whether no transaction is under way.
     pub fn idle(&self) -> bool {
         self.committer.idle()
+    }
+
+    /// Since when a transaction is under way, if one is.
+    pub fn commits_since(&self) -> Option<Instant> {
+        self.committer.under_way_since()
     }
 
     /// Whether nothing waits to be committed at this frontier, and no transaction is under way.

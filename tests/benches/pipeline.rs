@@ -6,6 +6,7 @@
 #[path = "pipeline/bare.rs"]
 mod bare;
 #[path = "pipeline/process.rs"]
+#[allow(dead_code, reason = "shared with the bench of the state")]
 mod process;
 #[path = "pipeline/server.rs"]
 mod server;

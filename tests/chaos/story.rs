@@ -101,6 +101,7 @@ pub fn run(world: &World, seed: u64) -> Figures {
         figures.violations.extend(paid.asked_again(&project));
         figures.violations.extend(wake(&project, zombies));
     }
+    world.replace_lost();
     let counts = project.server.counts();
     figures.calls = counts.values().map(|count| u64::from(count.requests)).sum();
     figures.lost_in_flight = counts.values().map(|count| u64::from(count.answered.saturating_sub(1))).sum();
@@ -163,7 +164,7 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
         Fault::Kill { process } => fleet.runs[process % count].kill(),
         Fault::Freeze { process } => {
             let mut run = fleet.runs.remove(process % count);
-            if run.ended().is_none() {
+            if owns_its_shards(&mut run) {
                 run.signal("STOP");
                 zombies.push(run);
             }
@@ -184,6 +185,11 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
             fleet.wait_until(*length, || false);
             world.broker.kill(*node, "CONT");
         }
+        Fault::FillBroker { node } => {
+            world.broker.fill(*node);
+            world.broker.up(*node);
+        }
+        Fault::LoseBroker { node } => world.lose(*node),
         Fault::CutBroker { node, length } => {
             link(*node).set(Link::Cut);
             fleet.wait_until(*length, || false);
@@ -204,6 +210,19 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
             project.server.add_rule(Rule::first(*times, ModelFault::Status(*status, "scripted".into())));
         }
     }
+}
+
+/// Waits until a process has begun a role. One that is frozen before is a late start when it wakes, not a zombie: it is killed instead.
+fn owns_its_shards(run: &mut Running) -> bool {
+    let deadline = Instant::now() + AT_THE_LATEST;
+    while run.ended().is_none() && Instant::now() < deadline {
+        if run.said().contains("the role has its state and begins") {
+            return true;
+        }
+        // Not for its length: the question is asked again until the deadline.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
 }
 
 /// A link between two processes breaks for longer than their patience, and is mended.

@@ -1,6 +1,7 @@
 //! The whole pipeline as its users meet it: the real program, a real SQLite file, a scripted model.
 
 mod bad_input;
+mod bounds;
 mod budget;
 mod changes;
 mod faults;

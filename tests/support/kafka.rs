@@ -107,7 +107,26 @@ impl Broker {
 
     /// Starts a killed node again, with its data, and waits until it answers.
     pub fn up(&self, node: u32) {
-        run(&["up", &self.directory.to_string_lossy(), &node.to_string()]);
+        self.run("up", node);
+    }
+
+    /// A node can't write any more, as on a full disk; returns when it has ended by itself. [`Broker::up`] starts it with room again.
+    pub fn fill(&self, node: u32) {
+        self.run("fill", node);
+    }
+
+    /// Kills a node and removes its data.
+    pub fn lose(&self, node: u32) {
+        self.run("lose", node);
+    }
+
+    /// Starts an empty node in the place of a lost one.
+    pub fn replace(&self, node: u32) {
+        self.run("replace", node);
+    }
+
+    fn run(&self, command: &str, node: u32) {
+        run(&[command, &self.directory.to_string_lossy(), &node.to_string()]);
     }
 }
 
@@ -191,6 +210,10 @@ mod tests {
         let Some(broker) = Broker::start() else { return };
         broker.kill(1, "KILL");
         broker.up(1);
+        broker.fill(1);
+        broker.up(1);
+        broker.lose(1);
+        broker.replace(1);
         let directory = broker.directory().to_owned();
         drop(broker);
         assert!(!directory.exists(), "{} is left", directory.display());

@@ -201,6 +201,13 @@ impl Running {
         self.0.try_wait().expect("a child can be waited for").is_none()
     }
 
+    /// The most memory that it has had so far, as Linux tells it.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("the program runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("Linux counts in KiB") << 10
+    }
+
     /// `kill -9`, and waits until the process is gone. Says whether it was still running.
     pub fn kill(&mut self) -> bool {
         let running = self.is_running();

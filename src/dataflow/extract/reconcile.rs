@@ -17,6 +17,7 @@ use timely::dataflow::InputHandleVec;
 
 use super::super::Context;
 use super::super::flow::Flow;
+use super::super::status::Loading;
 use super::caught_up::{CaughtUp, now};
 use super::revise::{Decision, Incoming, Note};
 
@@ -58,6 +59,7 @@ struct Scan {
     reader: Box<dyn Reader>,
     positions: BTreeMap<u32, u64>,
     ends: BTreeMap<u32, u64>,
+    loading: Loading,
     read: u64,
     leg: u32,
     read_in_leg: usize,
@@ -92,7 +94,7 @@ impl Reconciler {
         notes: &mut InputHandleVec<u64, Note>,
     ) -> Result<usize> {
         let moved = match &mut self.stage {
-            Stage::Documents(scan) | Stage::Extractions(scan) => scan.read(context)?,
+            Stage::Documents(scan) | Stage::Extractions(scan) => scan.read()?,
             _ => 0,
         };
         self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
@@ -183,17 +185,18 @@ impl Scan {
         let start = |&partition: &u32| Ok((partition, context.log.start(log, partition)?));
         let from: Vec<(u32, u64)> = ends.keys().map(start).collect::<Result<_>>()?;
         let reader = context.log.reader(log, &from)?;
-        Ok(Scan { at, shards, log, reader, positions: from.into_iter().collect(), ends, read: 0, leg: 1, read_in_leg: 0 })
+        let (loading, positions) = (context.status.loading(Role::Extract), from.into_iter().collect());
+        Ok(Scan { at, shards, log, reader, positions, ends, loading, read: 0, leg: 1, read_in_leg: 0 })
     }
 
-    fn read(&mut self, context: &Context) -> Result<usize> {
+    fn read(&mut self) -> Result<usize> {
         let name = self.log.name();
         let batch = self.reader.poll(READ_AT_ONCE, Duration::ZERO).with_context(|| format!("can't read {name} anew"))?;
         batch.records.iter().try_for_each(|record| self.take(record))?;
         self.positions.extend(batch.positions);
         self.read += batch.records.len() as u64;
         self.read_in_leg += batch.records.len();
-        context.status.loading(Role::Extract, self.read, if self.is_done() { self.read } else { self.total() });
+        self.loading.is_at(self.read, self.total());
         Ok(batch.records.len())
     }
 

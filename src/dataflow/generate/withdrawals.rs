@@ -1,6 +1,8 @@
 //! What generate reads of `extractions` and `provenance`, and the withdrawals that it owes.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,24 +14,20 @@ use synthllm_operators::live::{Incarnation, Live};
 use synthllm_operators::provenance::{Citation, Withdraw, withdrawals};
 use synthllm_operators::record::{Extraction, Provenance, Role};
 use timely::dataflow::operators::Probe;
-use timely::dataflow::{ProbeHandle, Scope};
+use timely::dataflow::{InputHandleVec, ProbeHandle, Scope};
+use timely::worker::Worker;
 
 use super::super::Context;
 use super::super::flow::{self, Inbox};
 use super::answers::Holding;
+use super::owed::{Cited, Owed};
 use crate::config;
 
 /// A change of the citations that are owed: citation with its document, epoch, difference.
-type OwedUpdate = ((DocumentId, Citation), u64, isize);
+type OwedUpdate = (Cited, u64, isize);
 
-/// A sample of which dead citations are known.
-struct Owed {
-    shard: u32,
-    question: Id,
-    citations: Vec<(DocumentId, Citation)>,
-    count: isize,
-    withdrawn: bool,
-}
+/// A transaction withdraws so many samples at most.
+const WITHDRAW_AT_ONCE: usize = 5_000;
 
 /// The antijoin of provenance and live documents, fed by the logs, read at the frontier.
 pub(super) struct Withdrawals {
@@ -37,7 +35,7 @@ pub(super) struct Withdrawals {
     citations: InputSession<u64, (DocumentId, Citation), isize>,
     documents: InputSession<u64, (DocumentId, Incarnation), isize>,
     inbox: Inbox<OwedUpdate>,
-    owed: HashMap<Id, Owed>,
+    owed: Owed,
     reader: Option<Box<dyn Reader>>,
     positions: BTreeMap<u32, u64>,
     ends: Option<BTreeMap<u32, u64>>,
@@ -57,7 +55,7 @@ impl Withdrawals {
             citations: InputSession::new(),
             documents: InputSession::new(),
             inbox: Inbox::default(),
-            owed: HashMap::new(),
+            owed: Owed::default(),
             reader: None,
             positions: BTreeMap::new(),
             ends: None,
@@ -75,52 +73,84 @@ impl Withdrawals {
         flow::collect(owed.inner, by_shard, &self.inbox).probe_with(&self.probe).probe_with(probe);
     }
 
-    /// Reads this worker's partitions of both logs to the end, and returns who holds which question.
-    pub fn load(&mut self, context: &Context, mine: &[u32], live: &mut Live) -> Result<Vec<Holding>> {
-        let mut holdings = Vec::new();
-        let mut failed = None;
+    /// Reads this worker's partitions of `provenance` to the end, and tells who holds which question. Returns how many samples live.
+    ///
+    /// In two passes, so that nothing is kept: a sample lives when its record lies behind the last tombstone of its id, since an id
+    /// is never written twice without a tombstone between (protocol.md, invariant 2).
+    pub fn load_samples(
+        &mut self,
+        worker: &mut Worker,
+        context: &Context,
+        mine: &[u32],
+        holdings: &mut InputHandleVec<u64, Holding>,
+    ) -> Result<u64> {
         let from = starts(context, LogName::Provenance, mine)?;
-        let mut samples: HashMap<Vec<u8>, (u32, Vec<u8>)> = HashMap::new();
-        read_to_end(
-            &context.log,
-            LogName::Provenance,
-            &from,
-            |record| {
-                let key = record.key.unwrap_or_default();
-                match record.value {
-                    Some(value) => samples.insert(key, (record.partition, value)),
-                    None => samples.remove(&key),
-                };
-            },
-            |_, _| (),
-        )?;
-        for (key, (shard, value)) in samples {
-            let text = String::from_utf8_lossy(&key).into_owned();
-            let sample: Id = text.parse().with_context(|| format!("can't read the key {text:?} of provenance/{shard}"))?;
-            let provenance: Provenance =
-                codec::decode(&value).with_context(|| format!("can't read provenance/{shard} of sample {sample}"))?;
-            holdings.push(Holding { question: provenance.question, sample, holds: true });
-            self.cite(sample, shard, &provenance);
-        }
+        let mut withdrawn: HashMap<Id, u64> = HashMap::new();
+        self.read_all(worker, context, (LogName::Provenance, &from), |_, record| {
+            if record.value.is_none() {
+                withdrawn.insert(sample_id(record)?, record.offset);
+            }
+            Ok(())
+        })?;
+        let mut loaded = 0;
+        self.read_all(worker, context, (LogName::Provenance, &from), |withdrawals, record| {
+            let Some(value) = &record.value else { return Ok(()) };
+            let sample = sample_id(record)?;
+            if withdrawn.get(&sample).is_none_or(|tombstone| *tombstone < record.offset) {
+                let provenance: Provenance = codec::decode(value).with_context(|| place(LogName::Provenance, record))?;
+                holdings.send(Holding { question: provenance.question, sample, holds: true });
+                withdrawals.cite(sample, record.partition, &provenance);
+                loaded += 1;
+            }
+            Ok(())
+        })?;
+        Ok(loaded)
+    }
+
+    /// Reads this worker's partitions of `extractions` to the end: the live documents.
+    pub fn load_documents(
+        &mut self,
+        worker: &mut Worker,
+        context: &Context,
+        mine: &[u32],
+        live: &Rc<RefCell<Live>>,
+    ) -> Result<()> {
         let from = starts(context, LogName::Extractions, mine)?;
-        let ends = read_to_end(
-            &context.log,
-            LogName::Extractions,
-            &from,
-            |record| {
-                if let Err(error) = self.apply(&record, live) {
-                    failed.get_or_insert(error);
-                }
-            },
-            |read, total| context.status.loading(Role::Generate, read, total),
-        )?;
-        failed.map_or(Ok(()), Err)?;
+        let apply = |withdrawals: &mut Self, record: &Record| withdrawals.apply(record, &mut live.borrow_mut());
+        let ends = self.read_all(worker, context, (LogName::Extractions, &from), apply)?;
         for &(partition, position) in &ends {
-            live.read_to(partition, position);
+            live.borrow_mut().read_to(partition, position);
         }
         self.reader = if ends.is_empty() { None } else { Some(context.log.reader(LogName::Extractions, &ends)?) };
         self.positions = ends.into_iter().collect();
-        Ok(holdings)
+        Ok(())
+    }
+
+    /// Reads a log to the end. What was read goes on through the dataflow batch by batch: never is more than one on its way.
+    fn read_all(
+        &mut self,
+        worker: &mut Worker,
+        context: &Context,
+        (log, from): (LogName, &[(u32, u64)]),
+        mut each: impl FnMut(&mut Self, &Record) -> Result<()>,
+    ) -> Result<Vec<(u32, u64)>> {
+        let loading = context.status.loading(Role::Generate);
+        let mut failed = None;
+        let ends = read_to_end(
+            &context.log,
+            log,
+            from,
+            |record| {
+                if let Err(error) = each(self, &record) {
+                    failed.get_or_insert(error);
+                }
+            },
+            |read, total| {
+                loading.is_at(read, total);
+                worker.step();
+            },
+        )?;
+        failed.map_or(Ok(ends), Err)
     }
 
     /// Reads on in `extractions`, in the epoch `now`. Returns how many records.
@@ -142,8 +172,8 @@ impl Withdrawals {
 
     fn apply(&mut self, record: &Record, live: &mut Live) -> Result<()> {
         let document = DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
-        let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-        let extraction: Option<Extraction> = record.value.as_deref().map(codec::decode).transpose().with_context(place)?;
+        let extraction: Option<Extraction> =
+            record.value.as_deref().map(codec::decode).transpose().with_context(|| place(LogName::Extractions, record))?;
         let (before, now) = live.apply(document, extraction.as_ref());
         if before != now {
             before.into_iter().for_each(|incarnation| self.documents.update((document, incarnation), -1));
@@ -175,39 +205,24 @@ impl Withdrawals {
         let (passed, open) = inbox.drain(..).partition::<Vec<_>, _>(|(_, (_, epoch, _))| *epoch < frontier);
         inbox.extend(open);
         drop(inbox);
-        for (_, (citation, _, difference)) in passed {
-            let Citation { sample, shard, question, .. } = citation.1;
-            let owed = self.owed.entry(sample).or_insert_with(|| Owed {
-                shard,
-                question,
-                citations: citation.1.siblings(citation.0),
-                count: 0,
-                withdrawn: false,
-            });
-            owed.count += difference;
-            if owed.count == 0 {
-                self.owed.remove(&sample);
-            }
+        for (_, (cited, _, difference)) in passed {
+            self.owed.change(cited, difference);
         }
     }
 
     /// The shards that owe a withdrawal.
     pub fn owed_shards(&self) -> BTreeSet<u32> {
-        self.owed.values().filter(|owed| owed.due()).map(|owed| owed.shard).collect()
+        self.owed.shards()
     }
 
-    /// The samples that a shard withdraws now, in order; their citations go.
+    /// The samples that a shard withdraws in its next transaction, in order; their citations go.
     pub fn take(&mut self, shard: u32) -> Vec<Holding> {
-        let mut taken = Vec::new();
-        for (&sample, owed) in self.owed.iter_mut().filter(|(_, owed)| owed.shard == shard && owed.due()) {
-            owed.withdrawn = true;
-            taken.push(Holding { question: owed.question, sample, holds: false });
-            for citation in std::mem::take(&mut owed.citations) {
-                self.citations.update(citation, -1);
-            }
-        }
-        taken.sort_by_key(|holding| holding.sample);
-        taken
+        let withdrawn = self.owed.take(shard, WITHDRAW_AT_ONCE).into_iter();
+        let holdings = withdrawn.map(|withdrawn| {
+            withdrawn.citations.into_iter().for_each(|cited| self.citations.update(cited, -1));
+            Holding { question: withdrawn.question, sample: withdrawn.sample, holds: false }
+        });
+        holdings.collect()
     }
 
     /// From now on `extractions` ends where it ends now.
@@ -221,7 +236,7 @@ impl Withdrawals {
     pub fn drained(&self) -> bool {
         let read =
             self.ends.as_ref().is_none_or(|ends| ends.iter().all(|(partition, end)| self.positions[partition] >= *end));
-        read && self.frontier() > self.last_read && !self.owed.values().any(Owed::due)
+        read && self.frontier() > self.last_read && self.owed.is_empty()
     }
 }
 
@@ -231,10 +246,13 @@ impl Withdrawals {
     }
 }
 
-impl Owed {
-    fn due(&self) -> bool {
-        self.count > 0 && !self.withdrawn
-    }
+fn place(log: LogName, record: &Record) -> String {
+    format!("can't read {}/{} at offset {}", log.name(), record.partition, record.offset)
+}
+
+fn sample_id(record: &Record) -> Result<Id> {
+    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+    key.parse().with_context(|| format!("{}: the key {key:?} is no id", place(LogName::Provenance, record)))
 }
 
 fn starts(context: &Context, log: LogName, mine: &[u32]) -> Result<Vec<(u32, u64)>> {

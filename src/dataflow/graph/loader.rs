@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result};
 use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
-use synthllm_operators::record::{Extraction, Pointer};
+use synthllm_operators::record::{Extraction, Pointer, Role};
 use synthllm_operators::upsert::Entry;
 
 use super::super::Context;
+use super::super::status::Loading;
 use super::Graph;
 use super::coordinator::Report;
 use super::letters::Letter;
@@ -24,6 +25,9 @@ const LOAD_AT_ONCE: usize = 5_000;
 pub(super) struct Loader {
     pub(super) reader: Option<Box<dyn Reader>>,
     pub(super) positions: BTreeMap<u32, u64>,
+    /// Where it began.
+    pub(super) from: BTreeMap<u32, u64>,
+    pub(super) loading: Loading,
     pub(super) cut: BTreeMap<u32, u64>,
     /// The last record of each document that was read, while a limit needs the smallest ids.
     pub(super) last: HashMap<String, Vec<(u8, Id)>>,
@@ -40,6 +44,15 @@ impl Loader {
         }
         let candidates = levels::candidates(entry, limited, seed);
         self.last.insert(entry.document.clone(), candidates.iter().map(|it| (it.level, it.id)).collect());
+    }
+
+    /// Tells how far it is.
+    fn tell(&self) {
+        let below = |positions: &BTreeMap<u32, u64>| {
+            let lengths = self.from.iter().map(|(shard, from)| positions[shard].min(self.cut[shard]).saturating_sub(*from));
+            lengths.sum()
+        };
+        self.loading.is_at(below(&self.positions), below(&self.cut));
     }
 
     /// The smallest ids of each limited level, as many as the limit leaves.
@@ -73,7 +86,9 @@ impl Graph {
         let reader = if from.is_empty() { None } else { Some(context.log.reader(LogName::Extractions, &from)?) };
         self.reading = false;
         self.told_drained = false;
-        self.loader = Some(Loader { reader, positions: from.into_iter().collect(), cut, last: HashMap::new(), sent: None });
+        let from: BTreeMap<u32, u64> = from.into_iter().collect();
+        let (positions, loading) = (from.clone(), context.status.loading(Role::Graph));
+        self.loader = Some(Loader { reader, positions, from, loading, cut, last: HashMap::new(), sent: None });
         Ok(())
     }
 
@@ -94,6 +109,7 @@ impl Graph {
             None => synthllm_log::Batch::default(),
         };
         loader.positions.extend(batch.positions.iter().copied());
+        loader.tell();
         let read = batch.records.len();
         for record in batch.records {
             if record.offset >= loader.cut[&record.partition] {

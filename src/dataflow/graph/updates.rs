@@ -66,6 +66,7 @@ impl Updates {
         }
         let from = super::super::from_start_of_mine(worker, &context.log, LogName::GraphUpdates)?;
         let (mut owed, mut failed) = (Owed::default(), None);
+        let loading = context.status.loading(Role::Graph);
         read_to_end(
             &context.log,
             LogName::GraphUpdates,
@@ -75,7 +76,7 @@ impl Updates {
                     failed.get_or_insert(error);
                 }
             },
-            |read, total| context.status.loading(Role::Graph, read, total),
+            |read, total| loading.is_at(read, total),
         )?;
         let peers = worker.peers();
         let (loaded, applied) = (Roll::new(peers), Roll::new(peers));

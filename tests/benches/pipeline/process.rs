@@ -1,6 +1,6 @@
 //! What a process costs, as Linux tells it.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a process cost.
@@ -11,22 +11,37 @@ pub struct Measured {
     pub cpu: Duration,
     /// The most memory that it had at once.
     pub peak_bytes: u64,
+    /// The memory that it had at its end.
+    pub last_bytes: u64,
 }
 
 /// Runs a program to its end, which must be success.
 pub fn measure(command: &mut Command) -> Measured {
+    measure_all(std::slice::from_mut(command)).remove(0)
+}
+
+/// Runs programs beside each other to their ends, which must be success.
+pub fn measure_all(commands: &mut [Command]) -> Vec<Measured> {
     let started = Instant::now();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    let mut peak_bytes = 0;
+    let start = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let children: Vec<Child> = commands.iter_mut().map(|command| start(command).expect("the program starts")).collect();
+    std::thread::scope(|scope| {
+        let watched: Vec<_> = children.into_iter().map(|child| scope.spawn(move || watch(child, started))).collect();
+        watched.into_iter().map(|thread| thread.join().expect("a program succeeds")).collect()
+    })
+}
+
+fn watch(mut child: Child, started: Instant) -> Measured {
+    let (mut peak_bytes, mut last_bytes) = (0, 0);
     // A process that has ended and was not waited for still has its CPU time, but no memory.
-    while let Some(bytes) = peak(child.id()) {
-        peak_bytes = bytes.max(peak_bytes);
+    while let Some((peak, now)) = memory(child.id()) {
+        (peak_bytes, last_bytes) = (peak, now);
         std::thread::sleep(Duration::from_millis(10));
     }
     let (wall, cpu) = (started.elapsed(), cpu_time(&child.id().to_string()));
     let status = child.wait().expect("a child can be waited for");
     assert!(status.success(), "the program ended with {status}");
-    Measured { wall, cpu, peak_bytes }
+    Measured { wall, cpu, peak_bytes, last_bytes }
 }
 
 /// The CPU time of a process, or of `self`, in the kernel's ticks of 10 ms.
@@ -37,9 +52,12 @@ pub fn cpu_time(process: &str) -> Duration {
     Duration::from_millis(10 * (fields[11] + fields[12]))
 }
 
-/// The most memory that a process had; none once it has ended.
-fn peak(process: u32) -> Option<u64> {
+/// The most memory that a process had, and what it has now; none once it has ended.
+fn memory(process: u32) -> Option<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    };
+    Some((bytes("VmHWM:")?, bytes("VmRSS:")?))
 }

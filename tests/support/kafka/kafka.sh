@@ -5,6 +5,9 @@
 #   kafka.sh start DIR [NODES]      starts NODES (1) combined KRaft nodes; returns when they answer; prints bootstrap.servers
 #   kafka.sh kill  DIR NODE [SIG]   sends a signal (KILL) to a node: KILL, TERM, STOP, CONT
 #   kafka.sh up    DIR NODE         starts a killed node again, with its data; returns when it answers
+#   kafka.sh fill  DIR NODE         the node can't write any more, as on a full disk; returns when it has ended; `up` gives it room
+#   kafka.sh lose  DIR NODE         kills a node and removes its data
+#   kafka.sh replace DIR NODE       starts an empty node in the place of a lost one; returns when it answers
 #   kafka.sh stop  DIR              stops all nodes; their data stays, and `start` continues with it
 #   kafka.sh remove DIR             stops all nodes and removes DIR, if this script made it
 #   kafka.sh serve DIR [NODES]      `start`, then `remove` as soon as standard input ends: when the caller closes it or
@@ -147,6 +150,13 @@ claim_dir() {
     touch "$dir/$marker"
 }
 
+format_node() {
+    local node=$1/node$2
+    java -Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$home/libs/*" \
+        kafka.tools.StorageTool format -t "$cluster_id" -c "$node/server.properties" >"$node/format.log" 2>&1 ||
+        { cat "$node/format.log" >&2; fail "can't format node $2"; }
+}
+
 format() {
     local dir=$1 nodes=$2 base=$3 voters='' node
     for node in $(seq 1 "$nodes"); do voters+="${voters:+,}$node@127.0.0.1:$((base + 100 + node))"; done
@@ -154,9 +164,7 @@ format() {
     for node in $(seq 1 "$nodes"); do
         mkdir -p "$dir/node$node"
         write_properties "$dir" "$node" "$nodes" "$base" "$voters"
-        java -Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$home/libs/*" \
-            kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/node$node/server.properties" >"$dir/node$node/format.log" 2>&1 ||
-            { cat "$dir/node$node/format.log" >&2; fail "can't format node $node"; }
+        format_node "$dir" "$node"
     done
 }
 
@@ -178,6 +186,21 @@ start() {
 signal_node() {
     kill -"$2" "$(cat "$1/pid")"
     case $2 in KILL | TERM) while is_running "$1"; do sleep 0.05; done ;; esac
+}
+
+# No file of the node may grow: a write fails, and Java does not mind the signal that comes with it.
+fill_node() {
+    local deadline=$((SECONDS + ${WAIT:-90}))
+    prlimit --pid "$(cat "$1/pid")" --fsize=1:
+    while is_running "$1"; do
+        [ $SECONDS -lt $deadline ] || fail "the node goes on without room; its log: $1/log"
+        sleep 0.1
+    done
+}
+
+lose_node() {
+    signal_node "$1" KILL
+    rm -rf "$1/data"
 }
 
 stop() {
@@ -218,6 +241,8 @@ case $command in
 fetch) fetch ;;
 start | serve) "$command" "${2:?DIR is missing}" "${3:-1}" ;;
 kill) signal_node "${2:?DIR is missing}/node${3:?NODE is missing}" "${4:-KILL}" ;;
+fill | lose) "${command}_node" "${2:?DIR is missing}/node${3:?NODE is missing}" ;;
+replace) format_node "${2:?DIR is missing}" "${3:?NODE is missing}" && launch "$2" "$3" && wait_for "$2" "$3" 1 ;;
 up) launch "${2:?DIR is missing}" "${3:?NODE is missing}" && wait_for "$2" "$3" 1 ;;
 stop | remove) "$command" "${2:?DIR is missing}" ;;
 *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 2 ;;
