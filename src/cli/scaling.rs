@@ -28,7 +28,6 @@ pub enum ScalingCommand {
 
 /// The file and the law, as all commands under `scaling` take them.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Points and law")]
 pub struct LawArgs {
     /// CSV with the columns tokens, error and perhaps series, or a JSON list of such objects; - for standard input
     #[arg(value_name = "FILE")]
@@ -106,7 +105,8 @@ impl LawArgs {
         if !(0.5..1.0).contains(&self.level) {
             return Err(Usage(format!("--level {} must be at least 0.5 and less than 1", self.level)));
         }
-        let least = (self.level / (1.0 - self.level)).ceil();
+        // Rounding must not make 9.000000000000002 a 10.
+        let least = (self.level / (1.0 - self.level) - 1e-9).ceil();
         if self.bootstrap > 0 && f64::from(self.bootstrap) < least {
             let message =
                 format!("--bootstrap {} is too few for --level {}: it needs at least {least}", self.bootstrap, self.level);
@@ -164,9 +164,9 @@ pub enum ShareArg {
 /// `scaling fit`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Intervals say where the parameters may lie if the errors of different points are independent. An interval\n\
-                        that is open upwards means that any greater value fits as well. `choice` compares both laws by\n\
-                        AICc, or with fewer than seven points by the largest tokens, held out."
+    after_help = "Intervals say where the parameters may lie if the errors of different points are independent. Where\n\
+                        one is open upwards any greater value fits as well. Both laws are compared by AICc, or with fewer\n\
+                        than seven points by the largest tokens, held out."
 )]
 pub struct ScalingFitArgs {
     /// The file and the law
@@ -189,8 +189,8 @@ pub struct ScalingFitArgs {
 /// `scaling predict`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "An interval says where the curve may lie. Between measured points that is safe, one doubling beyond them\n\
-                        fair, far beyond them it says little."
+    after_help = "An interval says where the curve may lie. Between measured points that is safe, one doubling beyond\n\
+                        them fair, far beyond them it says little."
 )]
 pub struct ScalingPredictArgs {
     /// The file and the law

@@ -102,6 +102,6 @@ fn mixed(seed: u64, draw: u32) -> u64 {
 /// The value below which `level` of all further statistics lie, were they of the same kind.
 fn quantile(mut statistics: Vec<f64>, level: f64) -> f64 {
     statistics.sort_by(f64::total_cmp);
-    let rank = (level * (statistics.len() + 1) as f64).ceil() as usize;
+    let rank = (level * (statistics.len() + 1) as f64 - 1e-9).ceil() as usize;
     statistics.get(rank.saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
 }

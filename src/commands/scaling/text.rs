@@ -52,7 +52,7 @@ fn series(text: &mut String, fitted: &Fitted, basis: &Basis) -> Result<(), Error
     let (least, most) = fitted.tokens;
     let range = format!("{} to {} tokens", number(least), number(most));
     writeln!(text, "\n{}: {} points, {range}, rms of logarithms {}", fitted.series, fitted.points, number(fitted.rms_log))?;
-    writeln!(text, "  {:<8}{:<14}{}", "", "value", level(basis))?;
+    writeln!(text, "{}", format!("  {:<8}{:<14}{}", "", "value", level(basis)).trim_end())?;
     let (parameters, intervals) = (&fitted.parameters, &fitted.intervals);
     let rows = [
         ("B", parameters.b, intervals.b),
@@ -61,7 +61,8 @@ fn series(text: &mut String, fitted: &Fitted, basis: &Basis) -> Result<(), Error
         ("E", parameters.e, intervals.e),
     ];
     for (name, value, of_value) in rows.into_iter().filter(|(name, ..)| basis.law == Law::Rectified || *name != "D_l") {
-        writeln!(text, "  {name:<8}{:<14}{}", number(value), interval(of_value))?;
+        let line = format!("  {name:<8}{:<14}{}", number(value), interval(of_value));
+        writeln!(text, "{}", line.trim_end())?;
     }
     doubling(text, &fitted.doubling)?;
     held_out(text, &fitted.held_out.points)?;
