@@ -116,11 +116,10 @@ fn plot_writes_an_svg_with_axes_points_and_a_legend() {
 
 #[test]
 fn points_come_from_standard_input_and_from_other_columns() {
-    let rows = [(0, 9.0), (1, 5.0), (2, 4.2), (4, 3.6), (8, 3.15), (16, 2.8), (32, 2.55)];
-    let text: String = rows.iter().map(|(examples, loss)| format!("m,{examples},{loss}\n")).collect();
+    let rows = "m,0,9\nm,1,5\nm,2,4.2\nm,4,3.6\nm,8,3.15\nm,16,2.8\nm,32,2.55\n";
     let options = ["--series-columns", "model", "--tokens-column", "examples", "--error-column", "loss", "--skip-zero"];
     let arguments = [&["fit", "-", "--unit", "loss", "--bootstrap", "0", "--json"], &options[..]].concat();
-    let done = scaling(&arguments, &format!("model,examples,loss\n{text}"));
+    let done = scaling(&arguments, &format!("model,examples,loss\n{rows}"));
     assert_eq!(done.code, 0, "{}", done.stderr);
     let report: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!((&report["series"][0]["series"], &report["series"][0]["points"]), (&"m".into(), &6.into()));

@@ -37,7 +37,7 @@ pub struct LawArgs {
     #[arg(long, value_name = "UNIT")]
     pub unit: Option<UnitArg>,
 
-    /// The form: rectified is B / (D_l + tokens^beta) + E, power has no D_l
+    /// The form: rectified is `B / (D_l + tokens^beta) + E`, power has no `D_l`
     #[arg(long, value_name = "LAW", default_value = "rectified")]
     pub law: LawArg,
 
@@ -49,7 +49,7 @@ pub struct LawArgs {
     #[arg(long, value_name = "PARAMETER")]
     pub share: Option<ShareArg>,
 
-    /// Give a value instead of fitting it: B/D_l, beta or E of a series, as in 8B:B/D_l=56.3
+    /// Give a value instead of fitting it: `B/D_l`, `beta` or `E` of a series, as in `8B:B/D_l=56.3`
     #[arg(long, value_name = "SERIES:NAME=VALUE")]
     pub fix: Vec<Fix>,
 

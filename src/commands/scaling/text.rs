@@ -70,7 +70,10 @@ fn series(text: &mut String, fitted: &Fitted, basis: &Basis) -> Result<(), Error
 }
 
 fn doubling(text: &mut String, doubling: &Doubling) -> Result<(), Error> {
-    let points = if doubling.points == 1.0 { "1 point".into() } else { format!("{} points", doubling.points) };
+    let points = match doubling.points.to_string().as_str() {
+        "1" => "1 point".into(),
+        number => format!("{number} points"),
+    };
     match doubling.tokens {
         None => writeln!(text, "  no doubling brings {points}"),
         Some(tokens) => {
