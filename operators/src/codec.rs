@@ -1,6 +1,7 @@
 //! The one place where records become bytes: a version byte, then bincode 1.3 (design.md §2).
 
-use serde::{Serialize, de::DeserializeOwned};
+use bincode::Options;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of the record formats. A record with another first byte is refused by name, never guessed at.
 pub const VERSION: u8 = 1;
@@ -37,16 +38,27 @@ pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 
 /// Decodes one record. Trailing bytes are an error.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    use bincode::Options;
+    let body = body(bytes)?;
+    options(body).deserialize(body).map_err(CodecError::Body)
+}
+
+/// Decodes what a record begins with, into a type that has the first fields of the record's. What follows is not looked at. Texts
+/// may be borrowed from the record.
+pub fn decode_beginning<'bytes, T: Deserialize<'bytes>>(bytes: &'bytes [u8]) -> Result<T, CodecError> {
+    let body = body(bytes)?;
+    options(body).allow_trailing_bytes().deserialize(body).map_err(CodecError::Body)
+}
+
+fn body(bytes: &[u8]) -> Result<&[u8], CodecError> {
     match bytes.split_first() {
         None => Err(CodecError::Empty),
-        Some((&VERSION, body)) => bincode::DefaultOptions::new()
-            .with_fixint_encoding()
-            .with_limit(body.len() as u64)
-            .deserialize(body)
-            .map_err(CodecError::Body),
+        Some((&VERSION, body)) => Ok(body),
         Some((&found, _)) => Err(CodecError::Version { found }),
     }
+}
+
+fn options(body: &[u8]) -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_limit(body.len() as u64)
 }
 
 /// Compresses a text for the `texts` log.

@@ -19,7 +19,7 @@ use timely::progress::Timestamp;
 use timely::scheduling::Activator;
 
 use crate::id::DocumentId;
-use crate::record::{Extraction, Pointer, Reference, Version};
+use crate::record::{ExtractionHead, Pointer, Reference, Version};
 
 /// The live documents of some partitions of `extractions`, as far as they have been read.
 #[derive(Default)]
@@ -40,9 +40,9 @@ pub struct Incarnation {
     pub redone: Version,
 }
 
-impl From<&Extraction> for Incarnation {
-    fn from(extraction: &Extraction) -> Self {
-        Incarnation { version: extraction.version, since: extraction.since, redone: extraction.redone }
+impl From<ExtractionHead> for Incarnation {
+    fn from(head: ExtractionHead) -> Self {
+        Incarnation { version: head.version, since: head.since, redone: head.redone }
     }
 }
 
@@ -62,7 +62,7 @@ impl Live {
     pub fn apply(
         &mut self,
         document: DocumentId,
-        record: Option<&Extraction>,
+        record: Option<ExtractionHead>,
     ) -> (Option<Incarnation>, Option<Incarnation>) {
         let now = record.map(Incarnation::from);
         let before = match now {

@@ -181,6 +181,60 @@ pub struct Combination {
     pub settlement: Option<u64>,
 }
 
+/// What an [`Extraction`] begins with: all that is to be known of a document by who does not draw from it. Read without the rest, by
+/// [`crate::codec::decode_beginning`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub struct ExtractionHead {
+    /// See [`Extraction::text`].
+    pub text: Option<Pointer>,
+    /// See [`Extraction::version`].
+    pub version: Version,
+    /// See [`Extraction::since`].
+    pub since: Version,
+    /// See [`Extraction::redo`].
+    pub redo: u32,
+    /// See [`Extraction::redone`].
+    pub redone: Version,
+    /// See [`Extraction::content_hash`].
+    pub content_hash: u128,
+}
+
+/// The concepts of an [`Extraction`], and what stands before them. Read without the rest, as texts that lie in the record.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct ExtractionConcepts<'record> {
+    /// What stands before the concepts.
+    pub head: ExtractionHead,
+    /// See [`Extraction::level`].
+    pub level: Option<&'record str>,
+    /// See [`Extraction::subject`].
+    pub subject: Option<&'record str>,
+    /// See [`Extraction::topics`]: name and key concepts.
+    #[serde(borrow)]
+    pub topics: Vec<(&'record str, Vec<&'record str>)>,
+    /// See [`Extraction::key_concepts`].
+    pub key_concepts: Vec<&'record str>,
+}
+
+impl From<&Extraction> for ExtractionHead {
+    fn from(extraction: &Extraction) -> Self {
+        let &Extraction { text, version, since, redo, redone, content_hash, .. } = extraction;
+        ExtractionHead { text, version, since, redo, redone, content_hash }
+    }
+}
+
+impl<'record> From<&'record Extraction> for ExtractionConcepts<'record> {
+    fn from(extraction: &'record Extraction) -> Self {
+        let texts = |texts: &'record [String]| texts.iter().map(String::as_str).collect();
+        ExtractionConcepts {
+            head: extraction.into(),
+            level: extraction.level.as_deref(),
+            subject: extraction.subject.as_deref(),
+            topics: extraction.topics.iter().map(|topic| (topic.name.as_str(), texts(&topic.key_concepts))).collect(),
+            key_concepts: texts(&extraction.key_concepts),
+        }
+    }
+}
+
 /// Which documents a sample stands on: a record of `provenance`. Key: the sample id.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Provenance {

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::id::DocumentId;
-use crate::record::{Extraction, Version};
+use crate::record::{Extraction, ExtractionHead, Version};
 
 /// What is remembered of a live document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,15 +25,16 @@ pub struct Known {
     pub redone: Version,
 }
 
+impl From<ExtractionHead> for Known {
+    fn from(head: ExtractionHead) -> Self {
+        let ExtractionHead { content_hash, version, since, redo, redone, .. } = head;
+        Known { content_hash, version, since, redo, redone }
+    }
+}
+
 impl From<&Extraction> for Known {
     fn from(extraction: &Extraction) -> Self {
-        Known {
-            content_hash: extraction.content_hash,
-            version: extraction.version,
-            since: extraction.since,
-            redo: extraction.redo,
-            redone: extraction.redone,
-        }
+        ExtractionHead::from(extraction).into()
     }
 }
 

@@ -5,11 +5,10 @@
 //! partition, where offsets grow. Cost: O(own concepts).
 
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 
 use crate::id::DocumentId;
 use crate::normal::concept_name;
-use crate::record::{Extraction, Node, Pointer, Version};
+use crate::record::{ExtractionConcepts, Node, Pointer, Version};
 
 /// A record of `extractions` as the graph sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,32 +41,42 @@ pub struct Content {
 impl Entry {
     /// The entry of a record. Of its concepts the first `max_concepts` count: topics first, then key concepts, each in the
     /// order in which they stand.
-    pub fn of(document: &str, place: Pointer, extraction: Option<&Extraction>, max_concepts: usize) -> Entry {
+    pub fn of(document: &str, place: Pointer, record: Option<ExtractionConcepts<'_>>, max_concepts: usize) -> Entry {
         Entry {
             document: document.to_owned(),
             partition: place.partition,
             offset: place.offset,
-            content: extraction.map(|extraction| Content::of(extraction, max_concepts)),
+            content: record.map(|record| Content::of(&record, max_concepts)),
         }
     }
 }
 
 impl Content {
-    fn of(extraction: &Extraction, max_concepts: usize) -> Content {
-        let nested = extraction.topics.iter().flat_map(|topic| &topic.key_concepts);
-        let mut topics = names(extraction.topics.iter().map(|topic| &topic.name));
-        let mut key_concepts = names(nested.chain(&extraction.key_concepts));
+    fn of(record: &ExtractionConcepts<'_>, max_concepts: usize) -> Content {
+        let nested = record.topics.iter().flat_map(|(_, key_concepts)| key_concepts);
+        // One beyond the cap tells that there are more.
+        let mut topics = names(record.topics.iter().map(|(name, _)| *name), max_concepts + 1);
+        let mut key_concepts = names(nested.chain(&record.key_concepts).copied(), max_concepts + 1);
         let capped = topics.len() + key_concepts.len() > max_concepts;
         topics.truncate(max_concepts);
         key_concepts.truncate(max_concepts - topics.len());
-        Content { version: extraction.version, text: extraction.text, topics, key_concepts, capped }
+        Content { version: record.head.version, text: record.head.text, topics, key_concepts, capped }
     }
 }
 
-/// Normalised names, each once, in order of their first mention; empty ones are nothing.
-fn names<'a>(display: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    display.map(|name| concept_name(name)).filter(|name| !name.is_empty() && seen.insert(name.clone())).collect()
+/// Normalised names, each once, in order of their first mention; empty ones are nothing. Not more than `most`, so that looking for
+/// one among them is cheap.
+fn names<'a>(display: impl Iterator<Item = &'a str>, most: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in display.map(concept_name) {
+        if names.len() == most {
+            break;
+        }
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// What an entry did to the index.

@@ -182,9 +182,9 @@ fn a_reference_is_judged_only_once_its_record_has_been_read() {
             worker.step();
         }
         assert!(verdicts.borrow().is_empty() && probe.less_than(&1), "nothing is known yet: the epoch stays open");
-        live.borrow_mut().apply(DocumentId::of("changed"), Some(&extraction(3)));
-        live.borrow_mut().apply(DocumentId::of("same"), Some(&extraction(4)));
-        live.borrow_mut().apply(DocumentId::of("changed"), Some(&extraction(5)));
+        live.borrow_mut().apply(DocumentId::of("changed"), Some((&extraction(3)).into()));
+        live.borrow_mut().apply(DocumentId::of("same"), Some((&extraction(4)).into()));
+        live.borrow_mut().apply(DocumentId::of("changed"), Some((&extraction(5)).into()));
         live.borrow_mut().read_to(2, 6);
         worker.step_while(|| probe.less_than(&1));
         let mut verdicts = verdicts.borrow().clone();

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
-use synthllm_operators::codec::{CodecError, VERSION, compress, decode, decompress, encode};
+use synthllm_operators::codec::{CodecError, VERSION, compress, decode, decode_beginning, decompress, encode};
 use synthllm_operators::record::{
-    Answer, Combination, Extraction, JournalKey, Origin, Progress, Provenance, ShardProgress, Usage, Version,
+    Answer, Combination, Extraction, ExtractionConcepts, ExtractionHead, JournalKey, Origin, Progress, Provenance,
+    ShardProgress, Topic, Usage, Version,
 };
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -25,6 +26,33 @@ fn provenance() -> impl Strategy<Value = Provenance> {
         .prop_map(|(document, partition, offset)| (document, Version { partition, offset }));
     (prop::collection::vec(cited, 0..4), any::<u128>())
         .prop_map(|(documents, question)| Provenance { documents, question: synthllm_operators::id::Id(question) })
+}
+
+fn extraction() -> impl Strategy<Value = Extraction> {
+    let names = || prop::collection::vec(".*", 0..3);
+    let place = || (any::<u32>(), any::<u64>()).prop_map(|(partition, offset)| Version { partition, offset });
+    let topic = (".*", names()).prop_map(|(name, key_concepts)| Topic { name, key_concepts });
+    let head = (prop::option::of(place()), place(), place(), any::<u32>(), place(), any::<u128>());
+    let rest = (prop::option::of(".*"), prop::option::of(".*"), prop::collection::vec(topic, 0..3), names());
+    (head, rest).prop_map(|(head, (level, subject, topics, key_concepts))| Extraction {
+        text: head.0,
+        version: head.1,
+        since: head.2,
+        redo: head.3,
+        redone: head.4,
+        content_hash: head.5,
+        level,
+        subject,
+        topics,
+        key_concepts,
+        source: Some("source".into()),
+        url: None,
+        license: None,
+        model: None,
+        prompt: None,
+        usage: Usage::default(),
+        cost: 0.0,
+    })
 }
 
 /// Reads as every type of record; nothing may panic, and an error has words.
@@ -51,6 +79,19 @@ proptest! {
         prop_assert_eq!(decode::<Answer>(&encode(&answer)).expect("it was encoded"), answer);
         prop_assert_eq!(decode::<Provenance>(&encode(&provenance)).expect("it was encoded"), provenance);
         prop_assert_eq!(decompress(&compress(&text)).expect("it was compressed"), text);
+    }
+
+    #[test]
+    fn the_beginning_of_an_extraction_is_that_of_the_whole(extraction in extraction(), keep: prop::sample::Index) {
+        let bytes = encode(&extraction);
+        let head: ExtractionHead = decode_beginning(&bytes).expect("it was encoded");
+        prop_assert_eq!(head, (&extraction).into());
+        let concepts: ExtractionConcepts<'_> = decode_beginning(&bytes).expect("it was encoded");
+        prop_assert_eq!(concepts, (&extraction).into());
+        let cut = &bytes[..keep.index(bytes.len())];
+        if let Ok(concepts) = decode_beginning::<ExtractionConcepts<'_>>(cut) {
+            prop_assert_eq!(concepts, (&extraction).into());
+        }
     }
 
     #[test]

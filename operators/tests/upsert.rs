@@ -33,7 +33,8 @@ fn concepts_are_normalised_and_count_once() {
         &[("Real  Analysis", &["Limit", "series"]), ("real analysis", &["LIMIT"])],
         &["Series", "  ", "Limit of a sum"],
     );
-    let content = Entry::of("a", Pointer { partition: 3, offset: 9 }, Some(&extraction), 200).content.expect("it is live");
+    let content =
+        Entry::of("a", Pointer { partition: 3, offset: 9 }, Some((&extraction).into()), 200).content.expect("it is live");
     assert_eq!(content.topics, ["real analysis"]);
     assert_eq!(content.key_concepts, ["limit", "series", "limit of a sum"]);
     assert!(!content.capped);
@@ -42,8 +43,9 @@ fn concepts_are_normalised_and_count_once() {
 #[test]
 fn beyond_the_cap_concepts_are_left_out_and_flagged() {
     let extraction = extraction(&[("t", &["a", "b"]), ("s", &["c"])], &["d"]);
-    let with_cap =
-        |cap| Entry::of("a", Pointer { partition: 0, offset: 0 }, Some(&extraction), cap).content.expect("it is live");
+    let with_cap = |cap| {
+        Entry::of("a", Pointer { partition: 0, offset: 0 }, Some((&extraction).into()), cap).content.expect("it is live")
+    };
     let content = with_cap(4);
     assert_eq!((content.topics.join(" "), content.key_concepts.join(" ")), ("t s".to_owned(), "a b".to_owned()));
     assert!(content.capped);

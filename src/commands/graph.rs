@@ -168,7 +168,7 @@ fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
         let name = || format!("can't read extractions/{} at offset {}", place.partition, place.offset);
         let extraction: Extraction = codec::decode(&record.value.unwrap_or_default()).with_context(name)?;
         let document = String::from_utf8(key).with_context(name)?;
-        entries.push(Entry::of(&document, place, Some(&extraction), config.graph.max_concepts));
+        entries.push(Entry::of(&document, place, Some((&extraction).into()), config.graph.max_concepts));
     }
     // The index takes a shard's entries in the order of their offsets, and an earlier one for a repetition.
     entries.sort_unstable_by_key(|entry| (entry.partition, entry.offset));

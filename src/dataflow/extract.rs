@@ -17,7 +17,7 @@ use synthllm_operators::ask::{Mailbox, ask};
 use synthllm_operators::codec;
 use synthllm_operators::decode::Limits;
 use synthllm_operators::id::DocumentId;
-use synthllm_operators::record::{Extraction, Role};
+use synthllm_operators::record::{ExtractionHead, Role};
 use synthllm_operators::revise::Known;
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Input;
@@ -155,6 +155,6 @@ impl Extract {
 fn known(record: &Record) -> Result<Note> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let extraction = record.value.as_deref().map(codec::decode::<Extraction>).transpose().with_context(place)?;
-    Ok((DocumentId::of(&key), extraction.as_ref().map(Known::from)))
+    let head = record.value.as_deref().map(codec::decode_beginning::<ExtractionHead>).transpose().with_context(place)?;
+    Ok((DocumentId::of(&key), head.map(Known::from)))
 }

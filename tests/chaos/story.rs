@@ -93,8 +93,11 @@ pub fn run(world: &World, seed: u64) -> Figures {
             figures.violations.extend(wrong);
             paid.note(&project);
         }
-        let stalled = finish(&project, schedule.last[part], &mut figures).err();
-        figures.violations.extend(stalled);
+        if let Err(stalled) = finish(&project, schedule.last[part], &mut figures) {
+            // What is not finished can't be judged.
+            figures.violations.push(stalled);
+            break;
+        }
         note_all(&project, &mut paid);
         let expected = expected.as_ref().map(|expected| &expected[part]);
         figures.violations.extend(verdict::of(&project, expected, part == 1, schedule.withdraw_changed));

@@ -109,7 +109,7 @@ fn graph_differs(project: &Project, extractions: &[Record]) -> Vec<String> {
     for record in extractions {
         let place = Pointer { partition: record.partition, offset: record.offset };
         let extraction: Option<Extraction> = record.value.as_deref().map(|value| codec::decode(value).unwrap());
-        let entry = extraction.map(|extraction| Entry::of(&record.key_text(), place, Some(&extraction), 200));
+        let entry = extraction.map(|extraction| Entry::of(&record.key_text(), place, Some((&extraction).into()), 200));
         live.insert(record.key_text(), entry);
     }
     let contents = || live.values().flatten().filter_map(|entry| entry.content.as_ref());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use synthllm_operators::codec;
 use synthllm_operators::record::JournalKey;
+use synthllm_testkit::scripted::Count;
 
 use crate::project::Project;
 
@@ -25,7 +26,11 @@ impl Paid {
     pub fn asked_again(&self, project: &Project) -> Vec<String> {
         let counts = self.0.iter().map(|(request, before)| (before, project.server.count(*request)));
         let again = counts.filter(|(before, now)| now.requests != **before);
-        again.map(|(_, now)| format!("3: asked again though its answer was committed: {}", now.extract)).collect()
+        let words = |(before, now): (&u32, Count)| {
+            let (task, requests, body) = (now.task, now.requests, now.body);
+            format!("3: asked again though its answer was committed: {task}, {before} times, now {requests}: {body}")
+        };
+        again.map(words).collect()
     }
 }
 

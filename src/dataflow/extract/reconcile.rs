@@ -12,7 +12,7 @@ use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::codec;
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::reconcile::Reconciliation;
-use synthllm_operators::record::{Extraction, Role, ShardProgress, Version};
+use synthllm_operators::record::{ExtractionHead, Role, ShardProgress, Version};
 use timely::dataflow::InputHandleVec;
 
 use super::super::Context;
@@ -247,6 +247,6 @@ impl Debts {
 
 fn version(record: &Record) -> Result<Option<Version>> {
     let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let extraction = record.value.as_deref().map(codec::decode::<Extraction>).transpose().with_context(place)?;
-    Ok(extraction.map(|extraction| extraction.version))
+    let head = record.value.as_deref().map(codec::decode_beginning::<ExtractionHead>).transpose().with_context(place)?;
+    Ok(head.map(|head| head.version))
 }

@@ -12,7 +12,7 @@ use synthllm_operators::codec;
 use synthllm_operators::id::{DocumentId, Id};
 use synthllm_operators::live::{Incarnation, Live};
 use synthllm_operators::provenance::{Citation, Withdraw, withdrawals};
-use synthllm_operators::record::{Extraction, Provenance, Role};
+use synthllm_operators::record::{ExtractionHead, Provenance, Role};
 use timely::dataflow::operators::Probe;
 use timely::dataflow::{InputHandleVec, ProbeHandle, Scope};
 use timely::worker::Worker;
@@ -172,9 +172,8 @@ impl Withdrawals {
 
     fn apply(&mut self, record: &Record, live: &mut Live) -> Result<()> {
         let document = DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
-        let extraction: Option<Extraction> =
-            record.value.as_deref().map(codec::decode).transpose().with_context(|| place(LogName::Extractions, record))?;
-        let (before, now) = live.apply(document, extraction.as_ref());
+        let head = record.value.as_deref().map(codec::decode_beginning::<ExtractionHead>).transpose();
+        let (before, now) = live.apply(document, head.with_context(|| place(LogName::Extractions, record))?);
         if before != now {
             before.into_iter().for_each(|incarnation| self.documents.update((document, incarnation), -1));
             now.into_iter().for_each(|incarnation| self.documents.update((document, incarnation), 1));

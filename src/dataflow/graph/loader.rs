@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
-use synthllm_operators::record::{Extraction, Pointer, Role};
+use synthllm_operators::record::{ExtractionConcepts, Pointer, Role};
 use synthllm_operators::upsert::Entry;
 
 use super::super::Context;
@@ -150,8 +150,9 @@ impl Graph {
 /// A record of `extractions`, as the index takes it.
 pub(super) fn entry(record: &Record, max_concepts: usize) -> Result<Entry> {
     let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let extraction: Option<Extraction> = record.value.as_deref().map(codec::decode).transpose().with_context(place)?;
+    let concepts: Option<ExtractionConcepts<'_>> =
+        record.value.as_deref().map(codec::decode_beginning).transpose().with_context(place)?;
     let document = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     let pointer = Pointer { partition: record.partition, offset: record.offset };
-    Ok(Entry::of(&document, pointer, extraction.as_ref(), max_concepts))
+    Ok(Entry::of(&document, pointer, concepts, max_concepts))
 }

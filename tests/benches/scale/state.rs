@@ -51,7 +51,7 @@ pub fn samples(log: &dyn Log, count: usize, documents: usize) {
 fn extraction(number: usize, random: &mut fastrand::Rng) -> Extraction {
     // A Zipf law by its inverse: the rank is the vocabulary to a uniform power.
     let mut name = |kind: &str| format!("{kind} {}", VOCABULARY.powf(random.f64()) as usize);
-    let mut topic = || Topic { name: name("topic"), key_concepts: (0..4).map(|_| name("key concept")).collect() };
+    let mut topic = || Topic { name: name("topic"), key_concepts: (0..4).map(|_| name("concept")).collect() };
     Extraction {
         text: Some(Pointer { partition: 0, offset: number as u64 }),
         version: version(number),
@@ -63,7 +63,7 @@ fn extraction(number: usize, random: &mut fastrand::Rng) -> Extraction {
         subject: Some("mathematics".to_owned()),
         topics: vec![topic(), topic()],
         key_concepts: Vec::new(),
-        source: Some("a shelf".to_owned()),
+        source: None,
         url: None,
         license: Some("CC0-1.0".to_owned()),
         model: Some("model".to_owned()),
