@@ -1,4 +1,7 @@
 //! The scaling law of synthetic data: what error a model has after training on so many tokens.
+//!
+//! `read` gives series of points; `fit` finds their curves (`curve`, `problem`, `step`, `search`, `starts`); `interval` and
+//! `bootstrap` say how sure they are; `compare`, `predict`, `report` and `plot` are what users see. Nothing here touches a file.
 
 mod bootstrap;
 mod compare;

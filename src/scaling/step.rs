@@ -102,10 +102,8 @@ mod tests {
         let steps = solve(&[normal, normal], &right, &[[true; 3], [true, false, true]], true, 0.0);
         let product =
             |row: usize, step: &Coordinates| (0..4).map(|column| normal.matrix[row][column] * step[column]).sum::<f64>();
-        for row in 0..3 {
-            assert!((product(row, &steps[0]) - right[0][row]).abs() < 1e-9);
-            assert!(row == 1 || (product(row, &steps[1]) - right[1][row]).abs() < 1e-9);
-        }
+        let missed = |series: usize, row: usize| (product(row, &steps[series]) - right[series][row]).abs();
+        assert!((0..3).all(|row| missed(0, row) < 1e-9 && (row == 1 || missed(1, row) < 1e-9)));
         assert_eq!((steps[1][1], steps[0][BETA]), (0.0, steps[1][BETA]));
         let beta = product(BETA, &steps[0]) + product(BETA, &steps[1]);
         assert!((beta - right[0][BETA] - right[1][BETA]).abs() < 1e-9);
