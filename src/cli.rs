@@ -1,10 +1,13 @@
 //! The command line. Every word that a user reads here is under snapshot test (`tests/cli.rs`).
 
+mod scaling;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use synthllm_operators::record::Role;
 
+pub use self::scaling::{LawArgs, ScalingArgs, ScalingCommand, ScalingFitArgs, ScalingPlotArgs, ScalingPredictArgs};
 use crate::hint::Usage;
 use crate::run::RunOptions;
 
@@ -63,6 +66,8 @@ pub enum Command {
     Graph(GraphArgs),
     /// Estimate calls, tokens and cost of a run before it is made
     Plan(PlanArgs),
+    /// Fit the scaling law of error against training tokens, and predict by it
+    Scaling(ScalingArgs),
     /// Show how far every shard is, and what it cost
     Status(JsonArgs),
     /// Check the configuration, and with --connect what it points to

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use synthllm_llm::key::SecretError;
 use synthllm_log::LogError;
+use synthllm_scaling::{ModelError, ReadError};
 
 use crate::cluster::ClusterError;
 use crate::config::Problems;
@@ -34,6 +35,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
             || cause.is::<Usage>()
             || cause.is::<SecretError>()
             || matches!(cause.downcast_ref(), Some(ClusterError::Hosts(_)))
+            || matches!(cause.downcast_ref(), Some(ModelError::Fix { .. } | ModelError::UnknownSeries { .. }))
     });
     ExitCode::from(if wrong_usage { 2 } else { 1 })
 }
@@ -43,6 +45,8 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         None.or_else(|| cause.downcast_ref().and_then(of_log_error))
             .or_else(|| cause.downcast_ref().and_then(of_io_error))
             .or_else(|| cause.downcast_ref().and_then(of_cluster_error))
+            .or_else(|| cause.downcast_ref().and_then(of_model_error))
+            .or_else(|| cause.downcast_ref().and_then(of_read_error))
             .or_else(|| cause.is::<Problems>().then_some("configs/reference.toml explains every key with its default"))
             .or_else(|| cause.is::<SecretError>().then_some("set the variable, or name a file with `llm.api_key_file`"))
     })
@@ -60,6 +64,32 @@ fn of_log_error(error: &LogError) -> Option<&'static str> {
         }
         LogError::Held { .. } => Some("stop the other run, or start with `--take-over`"),
         LogError::Disk { .. } => Some("make room or writable; nothing committed is lost, and a restart goes on from there"),
+        _ => None,
+    }
+}
+
+fn of_model_error(error: &ModelError) -> Option<&'static str> {
+    match error {
+        ModelError::TooFew { law: synthllm_scaling::Law::Rectified, .. } => Some(
+            "measure at more amounts of tokens, or try `--law power`, which needs one less; `--share beta` spares one more",
+        ),
+        ModelError::TooFew { .. } => Some("measure at more amounts of tokens"),
+        ModelError::Flat { .. } | ModelError::OneAmount { .. } => {
+            Some("a law needs errors that fall over different amounts of tokens")
+        }
+        _ => None,
+    }
+}
+
+fn of_read_error(error: &ReadError) -> Option<&'static str> {
+    match error {
+        ReadError::NoColumn { .. } | ReadError::NoField { .. } => {
+            Some("name other columns with --series-columns, --tokens-column and --error-column")
+        }
+        ReadError::NotPositive { value, .. } if *value == 0.0 => {
+            Some("the law is fitted to logarithms; `--skip-zero` leaves out the points without tokens")
+        }
+        ReadError::TooLarge { .. } => Some("look at --unit: fraction, percent or loss"),
         _ => None,
     }
 }

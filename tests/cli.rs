@@ -531,9 +531,10 @@ fn dead_letters_are_listed_for_people_and_for_programs() {
 fn the_words_of_the_command_line() {
     let place = Place::new();
     insta::with_settings!({ snapshot_path => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"), prepend_module_to_snapshot => false }, {
-        let commands: [&[&str]; 16] = [
+        let commands: [&[&str]; 20] = [
             &[], &["ingest"], &["run"], &["export"], &["delete"], &["redo"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
-            &["graph", "draw"], &["plan"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
+            &["graph", "draw"], &["plan"], &["scaling"], &["scaling", "fit"], &["scaling", "predict"],
+            &["scaling", "plot"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
         ];
         for command in commands {
             let help = place.ok(&[command, &["-h"]].concat());

@@ -21,6 +21,7 @@ mod graph;
 pub mod ingest;
 mod plan;
 mod redo;
+mod scaling;
 mod status;
 mod topics;
 
@@ -33,6 +34,10 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Command::Completions(args) = &cli.command {
         clap_complete::generate(args.shell, &mut Cli::command(), "synthllm", &mut std::io::stdout());
         return Ok(ExitCode::SUCCESS);
+    }
+    // The scaling law is about a file of points; no pipeline need be configured.
+    if let Command::Scaling(args) = &cli.command {
+        return scaling::execute(args).map(success);
     }
     let config = configuration(cli)?;
     match &cli.command {
@@ -55,7 +60,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Topics(args) => match args.command {
             TopicsCommand::Create => topics::create(&config).map(success),
         },
-        Command::Completions(_) => Ok(ExitCode::SUCCESS),
+        Command::Completions(_) | Command::Scaling(_) => Ok(ExitCode::SUCCESS),
     }
 }
 
