@@ -8,7 +8,7 @@ use synthllm_operators::id::{self, DocumentId, Id};
 use synthllm_operators::journal::Hit;
 use synthllm_operators::live::{Incarnation, Live, Verdict};
 use synthllm_operators::provenance::{Citation, Withdraw, stands};
-use synthllm_operators::record::{Extraction, JournalKey, Origin, Provenance, Role};
+use synthllm_operators::record::{Extraction, ExtractionHead, JournalKey, Origin, Provenance, Role};
 use synthllm_operators::revise::Known;
 
 use crate::log::{Combination, Log, Place, Value};
@@ -99,7 +99,7 @@ pub fn is_owed_nothing(combination: &Combination, live: &BTreeMap<u8, Known>, wi
     let provenance = Provenance { documents, question: question_of(combination) };
     let citations = Citation::all(sample_of(combination), 0, &provenance);
     citations.iter().zip(&combination.references).all(|((_, citation), (document, ..))| {
-        let incarnation = live.get(document).map(|known| Incarnation::from(&extraction(known)));
+        let incarnation = live.get(document).map(|known| Incarnation::from(ExtractionHead::from(&extraction(known))));
         incarnation.is_some_and(|it| !rules.hold(Rule::SinceOfIncarnation) || stands(withdraw, citation, it))
     })
 }
@@ -148,7 +148,7 @@ impl Generate {
     fn judge(&self, combination: &Combination, rules: Rules) -> Verdict {
         let mut live = Live::default();
         for (document, known) in &self.live {
-            live.apply(DocumentId((*document).into()), Some(&extraction(known)));
+            live.apply(DocumentId((*document).into()), Some((&extraction(known)).into()));
         }
         self.read.iter().for_each(|(partition, position)| live.read_to(*partition, *position));
         let judge = |(document, version, place): &(u8, _, _)| live.judge(DocumentId((*document).into()), *version, *place);
