@@ -36,7 +36,7 @@ pub struct Incarnation {
     pub version: Version,
     /// Where the document was last inserted.
     pub since: Version,
-    /// See [`Extraction::redone`].
+    /// See [`crate::record::Extraction::redone`].
     pub redone: Version,
 }
 
