@@ -217,9 +217,10 @@ pub fn open<O>(
 pub struct Writers(Vec<(Role, u32, Box<dyn Writer>)>);
 
 impl Writers {
-    /// Becomes the owner of this worker's shards of all roles, makes sure that they are its own once all workers have done so, and
-    /// returns when all have: only then may any state be read. All roles at once, because `progress` is one log: a transaction that a killed process left open in one
-    /// role would keep the others from reading on until the broker gives it up.
+    /// Becomes the owner of this worker's shards of all roles, makes sure that they are its own once all workers have done so (a rule
+    /// that protocol.md lacks, found by the model), and returns when all have: only then may any state be read. All roles at once,
+    /// because `progress` is one log: a transaction that a killed process left open in one role would keep the others from reading
+    /// on until the broker gives it up.
     pub fn fence(worker: &mut Worker, context: &Context, roles: &[Role]) -> Result<Self> {
         let shards = |role: Role| {
             let count = if role == Role::Extract { context.partitions.0 } else { context.partitions.1 };

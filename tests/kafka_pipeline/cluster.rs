@@ -1,8 +1,11 @@
 //! Several processes as one run: they give what one process gives, start only together, and end together.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use synthllm_operators::codec;
+use synthllm_operators::record::{Combination, Reference};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
 use crate::project::Project;
@@ -50,6 +53,36 @@ fn two_processes_with_two_workers_give_the_samples_of_one_and_a_restart_with_thr
         }
         assert_eq!(alone.samples(), together.samples(), "{processes} processes");
     }
+}
+
+#[test]
+fn settled_combinations_are_the_same_on_one_two_and_four_workers_in_one_and_two_processes() {
+    let layouts = [(1, "1"), (1, "2"), (1, "4"), (2, "1"), (2, "2")];
+    let drawn = layouts.map(|(processes, workers)| {
+        let project = Project::new(&format!("settled-{processes}-{workers}"))?.set("log.partitions", "4").created();
+        project.ingest(0..12);
+        // Without generate no combination is trimmed away.
+        let arguments = ["--role", "extract,graph", "--drain", "-w", workers];
+        let runs = if processes == 1 { vec![project.start(&arguments)] } else { start(&project, processes, &arguments) };
+        runs.into_iter().for_each(|run| _ = run.succeeds());
+        Some(combinations(&project))
+    });
+    let Some(on_one) = &drawn[0] else { return };
+    assert!(on_one.values().any(|(level, ..)| *level == 3));
+    for (layout, drawn) in layouts.iter().zip(&drawn) {
+        assert_eq!(drawn.as_ref(), Some(on_one), "{layout:?} processes and workers");
+    }
+}
+
+/// The combinations by id: level, walk, and the documents with their similarity.
+fn combinations(project: &Project) -> BTreeMap<String, (u8, String, Vec<(String, u64)>)> {
+    let combinations = project.kcat.read("combinations").into_iter();
+    let combinations = combinations.map(|record| codec::decode::<Combination>(&record.value.unwrap()).unwrap());
+    let documents = |references: Vec<Reference>| {
+        references.into_iter().map(|reference| (reference.document, reference.jaccard.to_bits())).collect()
+    };
+    let of = |it: Combination| (it.id.to_string(), (it.level, format!("{:?}", it.walk), documents(it.references)));
+    combinations.map(of).collect()
 }
 
 #[test]

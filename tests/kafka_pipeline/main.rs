@@ -15,5 +15,6 @@ mod kills;
 mod project;
 mod reconcile;
 mod running;
+mod stalls;
 mod verdict;
 mod zombie;

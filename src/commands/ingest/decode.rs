@@ -2,8 +2,17 @@
 
 use synthllm_operators::decode::{Limits, ingest_line};
 
+use super::files::Line;
+
 /// A line of JSON Lines, whose bytes are kept as they are.
-pub fn line(bytes: &[u8], limits: &Limits) -> Result<(String, Vec<u8>), String> {
+pub fn line(line: &Line<'_>, limits: &Limits) -> Result<(String, Vec<u8>), String> {
+    match line.too_long {
+        Some(length) => Err(format!("value: {length} bytes long, the limit is {}", limits.value_bytes)),
+        None => document(line.bytes, limits),
+    }
+}
+
+fn document(bytes: &[u8], limits: &Limits) -> Result<(String, Vec<u8>), String> {
     ingest_line(bytes, limits).map_err(|rejection| rejection.to_string())
 }
 
@@ -11,5 +20,5 @@ pub fn line(bytes: &[u8], limits: &Limits) -> Result<(String, Vec<u8>), String> 
 pub fn text(id: &str, bytes: Vec<u8>, limits: &Limits) -> Result<(String, Vec<u8>), String> {
     let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8")?;
     let document = serde_json::json!({ "id": id, "text": text, "source": id });
-    line(document.to_string().as_bytes(), limits)
+    self::document(document.to_string().as_bytes(), limits)
 }

@@ -9,7 +9,17 @@ use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 
 /// A longer line is no document.
-const MAX_LINE_BYTES: u64 = 64 << 20;
+pub const MAX_LINE_BYTES: u64 = 64 << 20;
+
+/// A line of a file.
+pub struct Line<'file> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its bytes without the end, at most [`MAX_LINE_BYTES`].
+    pub bytes: &'file [u8],
+    /// Its whole length with its end, when it is longer than that.
+    pub too_long: Option<u64>,
+}
 
 /// A file to be ingested.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -114,22 +124,24 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The next line, without its end.
-    pub fn next_line(&mut self) -> std::io::Result<Option<(u64, &[u8])>> {
+    /// The next line.
+    pub fn next_line(&mut self) -> std::io::Result<Option<Line<'_>>> {
         loop {
+            let mut skipped = 0;
             self.line.clear();
             if self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)? == 0 {
                 return Ok(None);
             }
             if self.line.len() as u64 == MAX_LINE_BYTES && !self.line.ends_with(b"\n") {
-                self.reader.skip_until(b'\n')?;
+                skipped = self.reader.skip_until(b'\n')? as u64;
             }
             self.number += 1;
             if self.number == 1 && self.line.starts_with(b"\xEF\xBB\xBF") {
                 self.line.drain(..3);
             }
             if !self.line.trim_ascii().is_empty() {
-                return Ok(Some((self.number, self.line.trim_ascii())));
+                let too_long = (skipped > 0).then_some(MAX_LINE_BYTES + skipped);
+                return Ok(Some(Line { number: self.number, bytes: self.line.trim_ascii(), too_long }));
             }
         }
     }

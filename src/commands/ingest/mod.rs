@@ -54,8 +54,8 @@ pub fn documents(files: &[PathBuf], limits: &Limits, mut each: impl FnMut(Option
             Input::Text { path, id, .. } => each(text(id, std::fs::read(path).with_context(place)?, limits).ok()),
             Input::Lines { path, .. } => {
                 let mut lines = files::open(path, &ProgressBar::hidden()).with_context(place)?;
-                while let Some((_, bytes)) = lines.next_line().with_context(place)? {
-                    each(line(bytes, limits).ok());
+                while let Some(next) = lines.next_line().with_context(place)? {
+                    each(line(&next, limits).ok());
                 }
             }
         }
@@ -92,10 +92,10 @@ impl Ingest {
 
     fn lines(&mut self, name: &str, lines: &mut Lines) -> anyhow::Result<()> {
         let before = self.totals.bad_lines;
-        while let Some((number, bytes)) = lines.next_line()? {
-            match line(bytes, &self.limits) {
+        while let Some(next) = lines.next_line()? {
+            match line(&next, &self.limits) {
                 Ok(document) => self.append(document)?,
-                Err(reason) => self.report(name, number, before, &reason),
+                Err(reason) => self.report(name, next.number, before, &reason),
             }
         }
         let unreported = (self.totals.bad_lines - before).saturating_sub(REPORTED_LINES);
