@@ -43,7 +43,11 @@ pub fn samples(log: &dyn Log, count: usize, documents: usize) {
         let of = |value, log| Append { log, partition, key: Some(id.to_string().into_bytes()), value: Some(value) };
         let documents = stands_on(number, documents).map(|number| (document(number), version(number)));
         let provenance = Provenance { documents: documents.to_vec(), question: Id(id.0 ^ 1) };
-        let sample = json!({"id": id.to_string(), "level": 3, "question": "q".repeat(200), "answer": "a".repeat(600)});
+        let sample = json!({
+            "id": id.to_string(), "level": 3, "question": "q".repeat(200), "answer": "a".repeat(600), "concepts": [], "topics": [],
+            "provenance": {"combination": "", "walk": [], "documents": [], "models": {}, "prompts": {}},
+            "scores": {}, "usage": Usage::default(), "cost": 0.0,
+        });
         vec![of(sample.to_string().into_bytes(), LogName::Samples), of(codec::encode(&provenance), LogName::Provenance)]
     });
 }
