@@ -42,6 +42,7 @@ bench: ## the graph's and the pipeline's figures
 	cargo bench --locked --package synthllm-operators --bench graph
 	cargo bench --locked --package synthllm-llm --bench calls
 	cargo bench --locked --package synthllm --bench pipeline
+	cargo bench --locked --package synthllm --bench scale
 
 .PHONY: kafka-up
 kafka-up: ## start an Apache Kafka broker on this machine, its data in .kafka
