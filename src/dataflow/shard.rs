@@ -259,23 +259,25 @@ fn become_writers(context: &Context, owned: &[(Role, u32)]) -> Result<Vec<(Role,
 }
 
 /// Commits the progress of each shard as it stands. Two processes that start at the same time may each fence the other on some
-/// shards and own the rest; a former owner can't commit, so that at most one of them goes on with all shards.
+/// shards and own the rest; a former owner can't commit, so that at most one of them goes on with all shards. Nothing is written when
+/// the progress of any shard is refused.
 fn confirm_ownership(context: &Context, writers: &mut [(Role, u32, Box<dyn Writer>)]) -> Result<()> {
     let standing = read_progress(context)?;
-    let confirm = |role: Role, number: u32, writer: &mut dyn Writer| {
-        let key = ProgressKey::Shard(role, number);
-        let found = standing.progress.iter().find(|(of, _)| *of == key).map(|(_, progress)| progress.clone());
-        let fresh = || Progress::Shard(ShardProgress { partitions: context.partitions, ..ShardProgress::default() });
-        let owned = writer.append(vec![progress_append(&key, &found.unwrap_or_else(fresh))]).and_then(|_| writer.commit());
+    let found = |(role, number, _): &(Role, u32, _)| progress_of(&standing.progress, *role, *number, context.partitions);
+    let progress: Vec<ShardProgress> = writers.iter().map(found).collect::<Result<_>>()?;
+    let confirm = |role: Role, number: u32, writer: &mut dyn Writer, progress: ShardProgress| {
+        let append = progress_append(&ProgressKey::Shard(role, number), &Progress::Shard(progress));
+        let owned = writer.append(vec![append]).and_then(|_| writer.commit());
         owned.with_context(|| format!("can't confirm to be the writer of {}/{number}", role.name()))
     };
     std::thread::scope(|scope| {
         let started: Vec<_> = writers
             .iter_mut()
-            .map(|(role, number, writer)| {
+            .zip(progress)
+            .map(|((role, number, writer), progress)| {
                 let (role, number, writer) = (*role, *number, writer.as_mut());
                 let confirm = &confirm;
-                scope.spawn(move || confirm(role, number, writer))
+                scope.spawn(move || confirm(role, number, writer, progress))
             })
             .collect();
         started.into_iter().try_for_each(|thread| thread.join().expect("a commit does not panic"))

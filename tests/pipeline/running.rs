@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use synthllm_log::LogName;
+use synthllm_operators::codec;
 use synthllm_operators::id::Kind;
-use synthllm_operators::record::Extraction;
+use synthllm_operators::record::{Extraction, Progress, ProgressKey, Role, ShardProgress};
 use synthllm_testkit::corpus::{corpus, document};
 use synthllm_testkit::counts::{Node, nodes};
 use synthllm_testkit::project::{API_KEY, stderr, wait_until};
@@ -111,6 +113,19 @@ fn recount<'a>(documents: impl Iterator<Item = &'a Extraction>) -> serde_json::V
         "topic_concept_edges": edges([Kind::Topic, Kind::KeyConcept]),
         "concept_concept_edges": edges([Kind::KeyConcept, Kind::KeyConcept]),
     })
+}
+
+#[test]
+fn a_start_that_other_numbers_of_partitions_refuse_writes_nothing() {
+    let project = project(&server());
+    project.succeed(&["topics", "create"]);
+    let other = ShardProgress { partitions: (9, 9), ..ShardProgress::default() };
+    let key = ProgressKey::Shard(Role::Generate, 1).to_string();
+    project.append_to(LogName::Progress, key.as_bytes(), Some(&codec::encode(&Progress::Shard(other))));
+    let refused = project.execute(&["run", "--drain"]);
+    assert!(!refused.status.success());
+    assert!(stderr(&refused).contains("generate/1 was written with N = 9 and P = 9"), "{}", stderr(&refused));
+    assert_eq!(project.logs().progress().into_keys().collect::<Vec<_>>(), [key]);
 }
 
 #[test]

@@ -130,9 +130,14 @@ impl Project {
 
     /// Appends a record to `documents` as somebody else's producer might, whatever its bytes.
     pub fn append(&self, key: &[u8], value: Option<&[u8]>) {
+        self.append_to(LogName::Documents, key, value);
+    }
+
+    /// Appends a record to a log.
+    pub fn append_to(&self, log: LogName, key: &[u8], value: Option<&[u8]>) {
         let mut appender = self.open().appender().expect("the file takes an appender");
         let (key, value) = (Some(key.to_vec()), value.map(<[u8]>::to_vec));
-        appender.append(Append { log: LogName::Documents, partition: None, key, value }).expect("the record fits");
+        appender.append(Append { log, partition: None, key, value }).expect("the record fits");
         appender.flush().expect("the record is durable");
     }
 
