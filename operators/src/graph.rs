@@ -29,6 +29,9 @@ use crate::record::Node;
 use crate::upsert::{Entry, Mentions};
 use crate::walk::{Part, Settings, Start, Walker, owner_of, walk};
 
+/// Weights that are looked up together.
+const READ_AHEAD: usize = 32;
+
 /// How many live documents have a start node; told by its owner after every epoch that changed it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Frequency {
@@ -211,12 +214,11 @@ fn weigh<'scope>(
             input.for_each(|capability, batch| {
                 let epoch = *capability.least().expect("weights carry an epoch");
                 let (_, nodes) = changed.entry(epoch).or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
+                nodes.extend(batch.iter().filter(|weight| weight.kind == settings.starts).map(|weight| weight.concept));
                 let mut weights = weights.borrow_mut();
-                for weight in batch.drain(..) {
-                    if weight.kind == settings.starts {
-                        nodes.push(weight.concept);
-                    }
-                    weights.set(weight);
+                for few in batch.chunks(READ_AHEAD) {
+                    weights.read_ahead(few.iter().map(|weight| weight.concept));
+                    few.iter().for_each(|&weight| weights.set(weight));
                 }
             });
             while let Some(entry) = changed.first_entry() {

@@ -19,10 +19,6 @@ pub struct Clock {
     ticked: Option<Instant>,
 }
 
-/// Epochs end at most so often. Each end is told to all workers and wakes them: workers that ended one at every turn would keep
-/// each other awake, and a run that waits would use whole cores.
-const QUANTUM: Duration = Duration::from_millis(5);
-
 impl Default for Clock {
     /// A clock that begins at the gate.
     fn default() -> Self {
@@ -35,9 +31,11 @@ impl Clock {
     /// that waited for an epoch of its own clock would wait for another that is past its gate and busy with the next role.
     pub const GATE: u64 = 1;
 
-    /// The epoch of what is done now: later than all epochs before when the last tick is a while ago, else the last one still.
-    pub fn tick(&mut self) -> u64 {
-        if self.ticked.is_none_or(|ticked| ticked.elapsed() >= QUANTUM) {
+    /// The epoch of what is done now: later than all epochs before when the last tick is at least `pace` ago, else the last one
+    /// still. Each end of an epoch is told to all workers and wakes them: workers that ended one at every turn would keep each other
+    /// awake, and a run that waits would use whole cores.
+    pub fn tick(&mut self, pace: Duration) -> u64 {
+        if self.ticked.is_none_or(|ticked| ticked.elapsed() >= pace) {
             self.ticked = Some(Instant::now());
             self.now = unix_micros().max(self.now + 1);
         }

@@ -10,6 +10,7 @@ mod reconcile;
 mod revise;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use synthllm_log::{LogName, Record, Writer, read_to_end};
@@ -114,8 +115,8 @@ impl Extract {
     }
 
     /// One turn: reads, carries calls and replies, commits. Returns the phase that the role is in.
-    pub fn turn(&mut self, context: &Context) -> Result<Phase> {
-        let now = self.clock.tick();
+    pub fn turn(&mut self, context: &Context, pace: Duration) -> Result<Phase> {
+        let now = self.clock.tick(pace);
         self.notes.advance_to(now);
         self.flow.advance_to(now);
         let looked = self.reconciler.turn(context, &self.flow, &mut self.notes)?;

@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -197,8 +198,8 @@ impl Generate {
     }
 
     /// One turn: reads, carries calls and replies, commits. `graph_done` says that graph, in this process, has drained.
-    pub fn turn(&mut self, context: &Context, graph_done: bool) -> Result<Phase> {
-        let now = self.clock.tick();
+    pub fn turn(&mut self, context: &Context, pace: Duration, graph_done: bool) -> Result<Phase> {
+        let now = self.clock.tick(pace);
         self.advance_to(now);
         let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
         if !context.stopping() {

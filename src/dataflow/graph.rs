@@ -13,12 +13,14 @@ mod coordinator;
 mod letters;
 mod levels;
 mod loader;
+mod start_kind;
 mod updates;
 mod watch;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use synthllm_log::{LogName, Writer};
@@ -35,9 +37,10 @@ use timely::worker::Worker;
 
 use self::batch::{Batch, Staged};
 use self::coordinator::{Coordinator, owner_of};
-use self::letters::{Letter, Mail, Post, start_kind};
+use self::letters::{Letter, Mail, Post};
 use self::levels::{Ask, Granted, Incoming, Issued, Levels, Shared};
 use self::loader::{Loader, entry};
+use self::start_kind::start_kind;
 use self::updates::Updates;
 use self::watch::Watch;
 use super::clock::{Barrier, Clock};
@@ -166,8 +169,8 @@ impl Graph {
     }
 
     /// One turn: letters, loading, reading, draws, commits.
-    pub fn turn(&mut self, context: &Context) -> Result<Phase> {
-        let now = self.clock.tick();
+    pub fn turn(&mut self, context: &Context, pace: Duration) -> Result<Phase> {
+        let now = self.clock.tick(pace);
         self.advance_to(now);
         if self.watch.read()? > 0 {
             self.trim(context);

@@ -39,14 +39,14 @@ use inquiry::{Call, Replied};
 use purse::Purse;
 use shard::Writers;
 
-/// How long a worker sleeps at most when it has nothing to do; replies and confirmations wake it.
-pub const PARK: Duration = Duration::from_millis(5);
+/// How long a worker sleeps at most when it has nothing to do, and how often its epochs end; replies and confirmations wake it.
+pub const PACE: Duration = Duration::from_millis(5);
 
-/// And once nothing has happened for many turns: how late a new document is seen at most.
-const LONG_PARK: Duration = Duration::from_millis(50);
+/// And once nothing has moved for many turns: how late a new document is seen at most.
+const SLOW_PACE: Duration = Duration::from_millis(50);
 
 /// So many turns are many.
-const MANY_QUIET_TURNS: u32 = 20;
+const MANY_TURNS: u32 = 20;
 
 /// What the roles of one process share.
 pub struct Context {
@@ -136,7 +136,7 @@ impl Context {
     /// Steps the worker once; an error when the run has failed elsewhere.
     pub fn step(&self, worker: &mut Worker) -> Result<()> {
         anyhow::ensure!(!self.failed(), "another worker has failed");
-        worker.step_or_park(Some(PARK));
+        worker.step_or_park(Some(PACE));
         Ok(())
     }
 
@@ -254,22 +254,26 @@ impl Roles {
     /// Turns until `done`, or until a stop has been carried out on all workers.
     fn turn_until(&mut self, worker: &mut Worker, context: &Arc<Context>, done: impl Fn(&Self) -> bool) -> Result<()> {
         let mut stopped = Barrier::new(worker);
-        let mut quiet_turns = 0_u32;
+        let (mut still_turns, mut quiet_turns) = (0_u32, 0_u32);
         while !done(self) && !stopped.passed() {
-            let phase = self.turn(context)?;
+            let pace = if still_turns < MANY_TURNS { PACE } else { SLOW_PACE };
+            let phase = self.turn(context, pace)?;
             if context.purse.has_ended(context.drain) {
                 context.stop.store(true, Ordering::Relaxed);
             }
-            if phase > Phase::Quiet || quiet_turns < MANY_QUIET_TURNS {
-                worker.step_or_park(Some(if phase == Phase::Busy { Duration::ZERO } else { PARK }));
+            if phase == Phase::Busy {
+                worker.step();
+            } else if pace == PACE {
+                worker.step_or_park(Some(pace));
             } else {
-                // timely would not park: each turn's new epoch activates the inputs.
-                std::thread::park_timeout(LONG_PARK);
+                // timely would not park: a turn's new epoch activates the inputs.
+                std::thread::park_timeout(pace);
                 worker.step();
             }
             anyhow::ensure!(!context.failed(), "another worker has failed");
+            still_turns = if phase == Phase::Busy { 0 } else { still_turns.saturating_add(1) };
             quiet_turns = if phase > Phase::Quiet { 0 } else { quiet_turns.saturating_add(1) };
-            if context.stopping() && context.has_stopped_asking() && quiet_turns > MANY_QUIET_TURNS {
+            if context.stopping() && context.has_stopped_asking() && quiet_turns > MANY_TURNS {
                 stopped.arrive();
             }
         }
@@ -277,19 +281,19 @@ impl Roles {
     }
 
     /// One turn of each role; those that have drained go.
-    fn turn(&mut self, context: &Arc<Context>) -> Result<Phase> {
+    fn turn(&mut self, context: &Arc<Context>, pace: Duration) -> Result<Phase> {
         let mut phase = Phase::Quiet;
         if let Some(extract) = &mut self.extract {
-            phase = phase.max(extract.turn(context)?);
+            phase = phase.max(extract.turn(context, pace)?);
             drop_if_done(&mut self.extract, extract::Extract::is_done, context, Role::Extract);
         }
         if let Some(graph) = &mut self.graph {
-            phase = phase.max(graph.turn(context)?);
+            phase = phase.max(graph.turn(context, pace)?);
             drop_if_done(&mut self.graph, graph::Graph::is_done, context, Role::Graph);
         }
         let graph_done = self.graph.is_none();
         if let Some(generate) = &mut self.generate {
-            phase = phase.max(generate.turn(context, graph_done)?);
+            phase = phase.max(generate.turn(context, pace, graph_done)?);
             drop_if_done(&mut self.generate, generate::Generate::is_done, context, Role::Generate);
         }
         Ok(phase)

@@ -1,7 +1,7 @@
 //! Many short arrays in a few long ones: an array costs its items and nothing else, and growing never moves what is there.
 //!
-//! Law: blocks handed out never overlap; released ones are handed out again, whole or in parts. Cost: O(1) but for a look-up
-//! among the lengths of released blocks.
+//! Law: blocks handed out never overlap; released ones are handed out again, whole or in parts. Cost: O(1), of long blocks
+//! a look-up among the lengths of released ones.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ const CHUNK: u32 = 1 << LOG_CHUNK;
 pub(crate) struct Blocks<T> {
     /// Chunk c holds the offsets from c * `CHUNK`; a longer chunk uses up several numbers, of which only the first has items.
     chunks: Vec<Vec<T>>,
-    free: BTreeMap<u32, Vec<u32>>,
+    free: Free,
     /// The chunk that is being filled.
     current: usize,
 }
 
 impl<T> Default for Blocks<T> {
     fn default() -> Self {
-        Blocks { chunks: Vec::new(), free: BTreeMap::new(), current: 0 }
+        Blocks { chunks: Vec::new(), free: Free::default(), current: 0 }
     }
 }
 
@@ -66,14 +66,11 @@ impl<T: Copy + Default> Blocks<T> {
 
     /// The smallest released block that is long enough; what it has too much stays free, unless it has a chunk of its own.
     fn reuse(&mut self, length: u32) -> Option<u32> {
-        let (&found, offsets) = self.free.range_mut(length..).next()?;
+        let found = self.free.shortest(length)?;
         if found > CHUNK && found != length {
             return None;
         }
-        let offset = offsets.pop()?;
-        if offsets.is_empty() {
-            self.free.remove(&found);
-        }
+        let offset = self.free.take(found)?;
         self.release(offset + length, found - length);
         Some(offset)
     }
@@ -81,7 +78,7 @@ impl<T: Copy + Default> Blocks<T> {
     /// Gives a block back.
     pub(crate) fn release(&mut self, offset: u32, length: u32) {
         if length > 0 {
-            self.free.entry(length).or_default().push(offset);
+            self.free.put(offset, length);
         }
     }
 
@@ -127,10 +124,74 @@ impl<T: Copy + Default> Blocks<T> {
     /// Moves a block to a longer one.
     pub(crate) fn grow(&mut self, offset: u32, length: u32, longer: u32) -> u32 {
         let to = self.allocate(longer);
-        let items = self.slice(offset, length).to_vec();
-        self.slice_mut(to, length).copy_from_slice(&items);
+        let (source, target) = ((offset >> LOG_CHUNK) as usize, (to >> LOG_CHUNK) as usize);
+        let (start, place) = ((offset % CHUNK) as usize, (to % CHUNK) as usize);
+        let items = start..start + length as usize;
+        if source == target {
+            self.chunks[source].copy_within(items, place);
+        } else {
+            let chunk = std::mem::take(&mut self.chunks[source]);
+            self.chunks[target][place..place + length as usize].copy_from_slice(&chunk[items]);
+            self.chunks[source] = chunk;
+        }
         self.release(offset, length);
         to
+    }
+}
+
+/// Lengths below this one have a list of their own.
+const SHORT: u32 = u64::BITS;
+
+/// Released blocks by length.
+#[derive(Debug)]
+struct Free {
+    short: [Vec<u32>; SHORT as usize],
+    /// Bit l says that there is a released block of length l.
+    lengths: u64,
+    long: BTreeMap<u32, Vec<u32>>,
+}
+
+impl Default for Free {
+    fn default() -> Self {
+        Free { short: [const { Vec::new() }; SHORT as usize], lengths: 0, long: BTreeMap::new() }
+    }
+}
+
+impl Free {
+    /// The smallest length, of at least `length`, of which there is a block.
+    fn shortest(&self, length: u32) -> Option<u32> {
+        let enough = if length < SHORT { self.lengths >> length << length } else { 0 };
+        if enough != 0 {
+            return Some(enough.trailing_zeros());
+        }
+        self.long.range(length..).next().map(|(&found, _)| found)
+    }
+
+    fn put(&mut self, offset: u32, length: u32) {
+        if length < SHORT {
+            self.short[length as usize].push(offset);
+            self.lengths |= 1 << length;
+        } else {
+            self.long.entry(length).or_default().push(offset);
+        }
+    }
+
+    /// A block of exactly this length.
+    fn take(&mut self, length: u32) -> Option<u32> {
+        if length < SHORT {
+            let offsets = &mut self.short[length as usize];
+            let offset = offsets.pop();
+            if offsets.is_empty() {
+                self.lengths &= !(1 << length);
+            }
+            return offset;
+        }
+        let offsets = self.long.get_mut(&length)?;
+        let offset = offsets.pop();
+        if offsets.is_empty() {
+            self.long.remove(&length);
+        }
+        offset
     }
 }
 

@@ -88,7 +88,7 @@ impl Documents {
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<u32> {
-        self.table.find(DocumentId::of(key).0, |row| self.key(row) == key)
+        self.table.find(DocumentId::of(key).0, |row| self.key_bytes(row) == key.as_bytes())
     }
 
     pub(crate) fn record(&self, row: u32) -> &Record {
@@ -97,8 +97,13 @@ impl Documents {
 
     /// The document's id as the user knows it.
     pub(crate) fn key(&self, row: u32) -> &str {
+        std::str::from_utf8(self.key_bytes(row)).expect("keys are stored from strings")
+    }
+
+    /// The bytes of the document's id.
+    pub(crate) fn key_bytes(&self, row: u32) -> &[u8] {
         let record = self.record(row);
-        std::str::from_utf8(self.keys.slice(record.key, record.key_length)).expect("keys are stored from strings")
+        self.keys.slice(record.key, record.key_length)
     }
 
     pub(crate) fn topics(&self, row: u32) -> &[u32] {
@@ -137,7 +142,7 @@ impl Documents {
     /// The order of documents that every history agrees on: by 64-bit id, equal ones by key.
     pub(crate) fn compare(&self, one: u32, other: u32) -> Ordering {
         let ids = self.record(one).id.cmp(&self.record(other).id);
-        ids.then_with(|| self.key(one).cmp(self.key(other)))
+        ids.then_with(|| self.key_bytes(one).cmp(self.key_bytes(other)))
     }
 
     /// Adds a document without concepts, whose key is not there.

@@ -103,6 +103,17 @@ impl Postings {
         self.heads.get(concept as usize).copied().unwrap_or(NONE)
     }
 
+    /// Reads ahead the first class of each concept and the end of its documents, so that the processor waits for many places in
+    /// memory at a time.
+    pub(super) fn read_ahead(&self, concepts: &[u32]) {
+        let heads = || concepts.iter().map(|&concept| self.head(concept)).filter(|&head| head != NONE);
+        std::hint::black_box(heads().fold(0, u32::wrapping_add));
+        let classes = || heads().map(|head| self.classes.item(head));
+        std::hint::black_box(classes().fold(0, |sum: u32, class| sum.wrapping_add(class.block)));
+        let ends = classes().map(|class| *self.blocks.item_in(class.block, class.capacity - 1));
+        std::hint::black_box(ends.fold(0, u32::wrapping_add));
+    }
+
     /// Adds a posting and returns its position in its class.
     pub(crate) fn add(&mut self, concept: u32, structure: Structure, document: u32, size: u16, total: u16) -> u32 {
         let at = self.class_for(concept, order_of(structure, size));

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::concepts::Concepts;
 use super::documents::{Documents, Place, Record};
 use super::postings::{Class, Postings, Structure};
-use crate::id::Kind;
+use crate::id::{ConceptId, Kind};
 use crate::upsert::{Content, Entry, Upserted};
 use crate::walk::Step;
 
@@ -71,6 +71,7 @@ impl Shard {
         self.documents.assign(row, &topics, &key_concepts);
         self.digest = self.digest.wrapping_add(self.fingerprint(row));
         let record = *self.documents.record(row);
+        self.postings.read_ahead(self.documents.concepts(row));
         for structure in [Structure::Main, Structure::Pairs] {
             for index in 0..self.documents.positions(row, structure).len() {
                 let concept = self.documents.concepts(row)[index];
@@ -105,7 +106,7 @@ impl Shard {
     fn fingerprint(&self, row: u32) -> u128 {
         let version = self.documents.record(row).version();
         let mut hash = Xxh3::new();
-        hash.update(self.documents.key(row).as_bytes());
+        hash.update(self.documents.key_bytes(row));
         hash.update(&version.partition.to_le_bytes());
         hash.update(&version.offset.to_le_bytes());
         hash.digest128()
@@ -218,16 +219,11 @@ fn place(offset: u64, content: &Content) -> Place {
 
 /// Mentions the names, and returns their dense ids in the order of their 64-bit ids, which is the same in every history.
 fn mentions(concepts: &mut Concepts, kind: Kind, names: &[String]) -> Vec<u32> {
-    let mut rows: Vec<u32> = names.iter().map(|name| concepts.mention(kind, name)).collect();
-    rows.sort_unstable_by_key(|&row| concepts.id(row));
-    rows.dedup_by(|next, row| {
-        let again = next == row;
-        if again {
-            concepts.release(*next);
-        }
-        again
-    });
-    rows
+    let mut named: Vec<(ConceptId, &str)> = names.iter().map(|name| (ConceptId::of(kind, name), name.as_str())).collect();
+    named.sort_unstable_by_key(|(id, _)| *id);
+    named.dedup_by_key(|(id, _)| *id);
+    concepts.read_ahead(named.iter().map(|(id, _)| *id));
+    named.into_iter().map(|(id, name)| concepts.mention(id, kind, name)).collect()
 }
 
 fn mark(changed: &mut Vec<u32>, is_changed: &mut Vec<bool>, concept: u32) {

@@ -1,16 +1,10 @@
 //! What the workers of graph tell each other, and how: a stream of their own.
 
-use std::collections::HashMap;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use synthllm_log::{LogName, Record};
 use synthllm_operators::ask::Case;
-use synthllm_operators::codec;
-use synthllm_operators::graph::{Outcome as Drawn, auto_start};
-use synthllm_operators::id::{DocumentId, Id, Kind};
-use synthllm_operators::normal::concept_name;
-use synthllm_operators::record::{ExtractionConcepts, Role};
+use synthllm_operators::graph::Outcome as Drawn;
+use synthllm_operators::id::{Id, Kind};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Input;
 use timely::worker::Worker;
@@ -18,7 +12,6 @@ use timely::worker::Worker;
 use super::super::Context;
 use super::super::flow::{Inbox, collect};
 use super::coordinator::Report;
-use crate::config;
 
 /// A letter on its way to a worker, or to the worker of a shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,7 +66,7 @@ impl Post {
     }
 
     /// Sends a letter and steps until `enough` of those received are there.
-    fn exchange(
+    pub(super) fn exchange(
         &mut self,
         worker: &mut Worker,
         context: &Context,
@@ -88,61 +81,4 @@ impl Post {
         }
         Ok(self.received.borrow_mut().drain(..).map(|(_, mail)| mail).collect())
     }
-}
-
-/// What walks start from. `auto` asks all workers whether any document has a topic.
-pub(super) fn start_kind(worker: &mut Worker, context: &Context, post: &mut Post) -> Result<Kind> {
-    match context.config.sampling.start {
-        config::Start::Topic => return Ok(Kind::Topic),
-        config::Start::KeyConcept => return Ok(Kind::KeyConcept),
-        config::Start::Auto => (),
-    }
-    let peers = worker.peers() as u64;
-    let (documents, topics) = any_topics(worker, context)?;
-    let mut mail = vec![Mail { to: 0, letter: Letter::Topics { documents, topics } }];
-    if worker.index() == 0 {
-        let all_told = |received: &[(u64, Mail)]| received.len() as u64 == peers;
-        let told = post.exchange(worker, context, mail, all_told)?;
-        let any = |wanted: fn(bool, bool) -> bool| {
-            told.iter().any(|mail| matches!(mail.letter, Letter::Topics { documents, topics } if wanted(documents, topics)))
-        };
-        // A corpus that is still empty is expected to have topics.
-        let kind = auto_start(any(|_, topics| topics) || !any(|documents, _| documents));
-        mail = (0..peers).map(|to| Mail { to, letter: Letter::Kind(kind) }).collect();
-    }
-    let received = post.exchange(worker, context, mail, |received| !received.is_empty())?;
-    let kind = received.iter().find_map(|mail| if let Letter::Kind(kind) = mail.letter { Some(kind) } else { None });
-    kind.context("a worker was told something else than what walks start from")
-}
-
-/// Whether this worker's partitions have live documents, and any with a topic.
-fn any_topics(worker: &Worker, context: &Context) -> Result<(bool, bool)> {
-    let from = super::super::from_start_of_mine(worker, &context.log, LogName::Extractions)?;
-    let mut topics: HashMap<DocumentId, bool> = HashMap::new();
-    let mut failure = None;
-    let loading = context.status.loading(Role::Graph);
-    synthllm_log::read_to_end(
-        &context.log,
-        LogName::Extractions,
-        &from,
-        |record| {
-            let document = DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
-            match has_topic(&record) {
-                Ok(Some(any)) => _ = topics.insert(document, any),
-                Ok(None) => _ = topics.remove(&document),
-                Err(error) => failure = Some(error),
-            }
-        },
-        |read, total| loading.is_at(read, total),
-    )?;
-    let found = (!topics.is_empty(), topics.values().any(|any| *any));
-    failure.map_or(Ok(found), Err)
-}
-
-/// Whether a record names a topic; none for a tombstone.
-fn has_topic(record: &Record) -> Result<Option<bool>> {
-    let Some(value) = &record.value else { return Ok(None) };
-    let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let concepts: ExtractionConcepts<'_> = codec::decode_beginning(value).with_context(place)?;
-    Ok(Some(concepts.topics.iter().any(|(name, _)| !concept_name(name).is_empty())))
 }
