@@ -61,11 +61,7 @@ impl Fleet {
 
     /// Waits until `done`, for so long at most, or until all have ended.
     pub fn wait_until(&mut self, length: Duration, done: impl Fn() -> bool) {
-        let deadline = Instant::now() + length;
-        while !done() && Instant::now() < deadline && !self.all_ended() {
-            // Not for its length: the question is asked again until the deadline.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(length, || done() || self.all_ended());
     }
 
     /// Waits until all have ended; who has not after a long time is named with what it said. A process that ended before the
@@ -118,6 +114,21 @@ impl Fleet {
         if let Some(proxy) = self.links.get(&(from, to)) {
             proxy.set(link);
         }
+    }
+}
+
+/// Waits until `done`, for so long at most; whether it is.
+pub fn until(length: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + length;
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        // Not for its length: the question is asked again until the deadline.
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

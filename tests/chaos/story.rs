@@ -10,7 +10,7 @@ use synthllm_testkit::proxy::Link;
 use synthllm_testkit::scripted::{Fault as ModelFault, Options, RetryAfter, Rule, ScriptedServer};
 
 use crate::figures::Figures;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, until};
 use crate::project::{Project, id, quoted};
 use crate::running::Running;
 use crate::schedule::{Fault, Layout, Schedule, Step};
@@ -23,6 +23,12 @@ const ATTEMPTS: u32 = 4;
 
 /// A fault that waits for requests comes after so long all the same.
 const AT_THE_LATEST: Duration = Duration::from_secs(8);
+
+/// What a process that was replaced must not change.
+const COMMITTED: [&str; 4] = ["samples", "progress", "extractions", "combinations"];
+
+/// The broker gives up a transaction after the transaction timeout, and looks every ten seconds for such.
+const MARKERS: Duration = Duration::from_secs(60);
 
 type Samples = BTreeMap<String, Value>;
 
@@ -217,15 +223,8 @@ fn apply(world: &World, project: &Project, fleet: &mut Fleet, fault: &Fault, zom
 
 /// Waits until a process has begun a role. One that is frozen before is a late start when it wakes, not a zombie: it is killed instead.
 fn owns_its_shards(run: &mut Running) -> bool {
-    let deadline = Instant::now() + AT_THE_LATEST;
-    while run.ended().is_none() && Instant::now() < deadline {
-        if run.said().contains("the role has its state and begins") {
-            return true;
-        }
-        // Not for its length: the question is asked again until the deadline.
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    false
+    let begins = |run: &Running| run.said().contains("the role has its state and begins");
+    until(AT_THE_LATEST, || begins(run) || run.ended().is_some()) && begins(run) && run.ended().is_none()
 }
 
 /// A link between two processes breaks for longer than their patience, and is mended.
@@ -253,9 +252,12 @@ fn finish(project: &Project, layout: Layout, figures: &mut Figures) -> Result<()
 /// A process that was replaced wakes up: it must end, and nothing that is committed may change.
 fn wake(project: &Project, zombies: Vec<Running>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let committed =
-        |project: &Project| ["samples", "progress", "extractions", "combinations"].map(|log| project.kcat.read(log));
+    let committed = |project: &Project| COMMITTED.map(|log| project.kcat.read(log));
     for zombie in zombies {
+        // A commit is known to the writer before all partitions have its marker: what came before must not look like the zombie's.
+        if !until(MARKERS, || COMMITTED.iter().all(|log| project.kcat.is_decided(log))) {
+            wrong.push("4: a transaction stays open after its writer was replaced".to_owned());
+        }
         let before = committed(project);
         zombie.signal("CONT");
         let mut fleet = Fleet::of(vec![zombie]);
@@ -264,8 +266,12 @@ fn wake(project: &Project, zombies: Vec<Running>) -> Vec<String> {
             Ok(_) => wrong.push(format!("4: a replaced process ended well: {}", fleet.runs[0].said())),
             Err(stalled) => wrong.push(format!("4: a replaced process goes on: {stalled}")),
         }
-        if committed(project) != before {
-            wrong.push("4: a replaced process wrote".to_owned());
+        for ((log, before), after) in COMMITTED.iter().zip(before).zip(committed(project)) {
+            let more: Vec<_> = after.iter().filter(|record| !before.contains(record)).collect();
+            let less = before.iter().filter(|record| !after.contains(record)).count();
+            if !more.is_empty() || less > 0 {
+                wrong.push(format!("4: a replaced process wrote to {log}: {less} records fewer and {more:?}"));
+            }
         }
     }
     wrong

@@ -1,6 +1,6 @@
 //! `kcat`, the independent client: it reads what is committed, and writes documents as anyone may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -59,6 +59,22 @@ impl Kcat {
         records
     }
 
+    /// Whether no transaction is open in a log: its last committed record is its last one.
+    pub fn is_decided(&self, log: &str) -> bool {
+        self.ends(log, "read_committed") == self.ends(log, "read_uncommitted")
+    }
+
+    /// Where a reader of that isolation comes to the end of each partition, as `kcat` says it.
+    fn ends(&self, log: &str, isolation: &str) -> BTreeSet<String> {
+        let mut command = self.command("-C", log);
+        command.args(["-o", "beginning", "-e", "-f", "", "-X", &format!("isolation.level={isolation}")]);
+        // Quiet, it would not say where the ends are.
+        let arguments: Vec<_> = command.get_args().filter(|argument| *argument != "-q").map(ToOwned::to_owned).collect();
+        let said = succeeded(Command::new("kcat").args(arguments).output().unwrap()).stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        said.lines().filter(|line| line.contains("Reached end of topic")).map(end_of).collect()
+    }
+
     /// The values of the keys that are live: the last one of each, tombstones removed.
     pub fn live(&self, log: &str) -> BTreeMap<String, Vec<u8>> {
         let mut live = BTreeMap::new();
@@ -83,6 +99,12 @@ impl Kcat {
         drop(input);
         succeeded(child.wait_with_output().unwrap());
     }
+}
+
+/// Partition and offset in `% Reached end of topic T [0] at offset 7: exiting`.
+fn end_of(line: &str) -> String {
+    let place = line.split('[').nth(1).unwrap_or_else(|| panic!("kcat wrote {line:?}"));
+    place.split(':').next().unwrap_or_default().to_owned()
 }
 
 fn succeeded(output: Output) -> Output {

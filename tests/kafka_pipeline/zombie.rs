@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use synthllm_testkit::project::wait_until;
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
 use crate::project::Project;
@@ -17,6 +18,10 @@ fn a_run_that_was_frozen_and_replaced_ends_when_it_wakes_and_writes_nothing() {
     zombie.signal("STOP");
     server.resume();
     project.drain();
+    // A commit is known to the writer before all partitions have its marker.
+    wait_until("all is decided", || {
+        ["samples", "progress", "journal-extract"].iter().all(|log| project.kcat.is_decided(log))
+    });
     let committed: Vec<_> = ["samples", "progress", "journal-extract"].map(|log| project.kcat.read(log)).into();
     zombie.signal("CONT");
     let status = zombie.wait();
