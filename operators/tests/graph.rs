@@ -152,3 +152,21 @@ fn work_caps_are_flagged() {
     assert_eq!(draw(Settings { rejections: 0, walk_cap: 30, ..free }), [true; 4]);
     assert_eq!(draw(Settings { match_cap: 30, ..free }), [true; 4]);
 }
+
+#[test]
+fn a_concept_in_half_of_many_documents_costs_no_more_than_the_caps() {
+    // Where the hub is, only three other concepts are: a walk soon stands there with all of them visited.
+    let entry = |number: u32| {
+        let (own, neighbour) = (format!("own {number}"), format!("neighbour {}", number % 3));
+        let concepts = if number % 2 == 0 { ["hub", neighbour.as_str()] } else { [own.as_str(), "rare"] };
+        reference::entry(&format!("d{number}"), number % 3, u64::from(number / 3), &["t"], &concepts)
+    };
+    let entries: Vec<Entry> = (0..300_000).map(entry).collect();
+    let starts = starts(&[reference::topic("t")], 30);
+    let outcomes =
+        run(2, &[Epoch { entries, starts }], Settings { settled: false, ..settings(1, Kind::Topic) }).outcomes.remove(&0);
+    let outcomes = outcomes.expect("the starts have outcomes");
+    assert_eq!(outcomes.len(), 30);
+    assert!(outcomes.iter().any(|outcome| outcome.capped), "no walk met a cap");
+    assert!(outcomes.iter().any(|outcome| matches!(outcome.result, Found::Combination { .. })), "no walk came through");
+}

@@ -16,7 +16,7 @@ use std::time::Duration;
 use synthllm_log::sqlite::{SqliteLog, SqliteSettings};
 use synthllm_testkit::project::{PARTITIONS, Project};
 
-use process::{Measured, measure};
+use process::{Measured, measure, measure_at_rest};
 
 /// Nobody listens there: these runs ask the model nothing.
 const NO_MODEL: &str = "http://127.0.0.1:9/v1";
@@ -43,7 +43,7 @@ fn replay(records: usize) {
     let project = project();
     let bytes = state::extractions(&*log(&project), records);
     let first = drain(&project);
-    let second = drain(&project);
+    let second = measure_at_rest(project.command().arg("run"));
     println!("replay of {records} extractions of 10 concepts, {bytes} bytes each on average");
     println!("  the first run, which also reads them for their outputs: {}", words(&first));
     println!("  a start after it: {} (target 15 s of CPU, 1.5 times)", words(&second));

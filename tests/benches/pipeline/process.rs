@@ -11,9 +11,12 @@ pub struct Measured {
     pub cpu: Duration,
     /// The most memory that it had at once.
     pub peak_bytes: u64,
-    /// The memory that it had at its end.
+    /// The memory that it had at its end, or at rest.
     pub last_bytes: u64,
 }
+
+/// A process is at rest when it has used less than a twentieth of a core for so long.
+const REST: Duration = Duration::from_secs(3);
 
 /// Runs a program to its end, which must be success.
 pub fn measure(command: &mut Command) -> Measured {
@@ -29,6 +32,23 @@ pub fn measure_all(commands: &mut [Command]) -> Vec<Measured> {
         let watched: Vec<_> = children.into_iter().map(|child| scope.spawn(move || watch(child, started))).collect();
         watched.into_iter().map(|thread| thread.join().expect("a program succeeds")).collect()
     })
+}
+
+/// Runs a program that does not end by itself until it is at rest, and then ends it.
+pub fn measure_at_rest(command: &mut Command) -> Measured {
+    let started = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let id = child.id().to_string();
+    let (mut cpu, mut used) = (Duration::ZERO, REST);
+    while used >= REST / 20 {
+        std::thread::sleep(REST);
+        let before = std::mem::replace(&mut cpu, cpu_time(&id));
+        used = cpu - before;
+    }
+    let (peak_bytes, last_bytes) = memory(child.id()).expect("a program that waits does not end");
+    let wall = started.elapsed();
+    child.kill().and_then(|()| child.wait()).expect("a child can be ended");
+    Measured { wall, cpu, peak_bytes, last_bytes }
 }
 
 fn watch(mut child: Child, started: Instant) -> Measured {
