@@ -10,6 +10,7 @@ pub mod codec;
 pub mod decode;
 pub mod draw;
 pub mod edges;
+pub mod final_answer;
 pub mod graph;
 pub mod graph_updates;
 pub mod holders;

@@ -7,7 +7,7 @@ use synthllm_operators::id::Kind;
 use synthllm_operators::record::{Role, Sample};
 use synthllm_testkit::corpus::{any_document, corpus, id};
 use synthllm_testkit::project::Project;
-use synthllm_testkit::scripted::{Options, ScriptedServer};
+use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
 use crate::{Samples, of_level, project, requests, server, sound_samples};
 
@@ -122,6 +122,26 @@ fn two_candidates_are_asked_for_and_their_agreement_is_a_score() {
     assert!(samples.values().all(|sample| sample.answer.is_some()));
     assert!(samples.values().all(|sample| (sample.scores["agreement"] - 1.0).abs() < f64::EPSILON));
     assert_eq!(requests(&server, "answer"), 2 * samples.len());
+}
+
+#[test]
+fn of_three_candidates_the_two_that_come_to_the_same_win() {
+    let answer = "Task: answer the question";
+    let says = |seed: &str, words: &str| Rule::always(seed, Fault::Says(words.to_owned()));
+    // Candidates beyond the first are told apart by their seeds; the last rule is for the first one.
+    let second = says("\"seed\":1", "Half of them: \\(\\boxed{\\frac{1}{2}}\\)");
+    let rules = vec![second, says("\"seed\":2", "The answer is 0.5"), says(answer, "It is 2.")];
+    let server = ScriptedServer::start(Options { rules, ..Options::default() });
+    let mut project = project(&server);
+    project.set("generate.answers", 3).set("sampling.levels", "[2]");
+    project.ingest(&corpus(2));
+    project.drain();
+    let samples = sound_samples(&project);
+    assert!(!samples.is_empty());
+    for sample in samples.values() {
+        assert!(sample.answer.as_ref().is_some_and(|answer| answer.starts_with("Half of them")), "{:?}", sample.answer);
+        assert!((sample.scores["agreement"] - 2.0 / 3.0).abs() < 1e-9);
+    }
 }
 
 #[test]

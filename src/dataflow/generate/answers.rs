@@ -1,14 +1,14 @@
 //! Asks for the answers: one holder per question, on the worker that the question's hash names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use synthllm_llm::{CallError, Prompt, Prompts, Task, TaskSettings};
 use synthllm_operators::ask::{Case, Stage, Turn};
+use synthllm_operators::final_answer::majority;
 use synthllm_operators::holders::{Claim, Holders};
 use synthllm_operators::id::Id;
-use synthllm_operators::normal::fold;
 use synthllm_operators::record::Answer;
 
 use super::super::Context;
@@ -203,21 +203,15 @@ impl Asked {
         }
     }
 
-    /// The most frequent of the answers, the earliest of equals; with several, their agreement is a score.
-    fn elect(&mut self, answers: Vec<String>, version: &str) {
-        let mut votes: BTreeMap<String, usize> = BTreeMap::new();
-        for answer in &answers {
-            *votes.entry(fold(answer)).or_default() += 1;
-        }
-        let most = votes.values().copied().max().unwrap_or(0);
+    /// What most answers say in the end, in the words of the earliest that says it; with several, their agreement is a score.
+    fn elect(&mut self, mut answers: Vec<String>, version: &str) {
+        let Some((elected, votes)) = majority(&answers) else { return };
         let sample = &mut self.candidate.sample;
         if answers.len() > 1 {
-            sample.scores.insert("agreement".to_owned(), most as f64 / answers.len() as f64);
+            sample.scores.insert("agreement".to_owned(), votes as f64 / answers.len() as f64);
         }
-        if !answers.is_empty() {
-            sample.provenance.prompts.insert(Task::Answer.name().to_owned(), version.to_owned());
-        }
-        sample.answer = answers.into_iter().find(|answer| votes[&fold(answer)] == most);
+        sample.provenance.prompts.insert(Task::Answer.name().to_owned(), version.to_owned());
+        sample.answer = Some(answers.swap_remove(elected));
     }
 }
 

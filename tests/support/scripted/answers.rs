@@ -68,6 +68,7 @@ impl Question {
             Some(Fault::Truncated) => (first_half(&answer), "length"),
             Some(Fault::SchemaViolation) => (json!({"unexpected": [1, 2, 3]}).to_string(), "stop"),
             Some(Fault::Reasoning) => (format!("<think>\nLet me see. {{\"level\"?\n</think>\n\n{answer}"), "stop"),
+            Some(Fault::Says(words)) => (words.clone(), "stop"),
             Some(Fault::Huge) => ("huge ".repeat(8 << 18), "stop"),
             _ => (answer, "stop"),
         };

@@ -41,6 +41,8 @@ pub enum Fault {
     Reasoning,
     /// An answer of eight megabytes.
     Huge,
+    /// These words, whatever was asked.
+    Says(String),
 }
 
 impl Fault {
