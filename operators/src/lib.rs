@@ -8,6 +8,7 @@ pub mod ask;
 pub mod budget;
 pub mod codec;
 pub mod decode;
+pub mod decontaminate;
 pub mod draw;
 pub mod edges;
 pub mod graph;
