@@ -32,5 +32,6 @@ pub mod settle;
 pub mod settlement;
 pub mod shingle;
 pub mod stats;
+pub mod text_checks;
 pub mod upsert;
 pub mod walk;
