@@ -3,6 +3,7 @@
 //! Everything here touches the world (logs, the model, the clock, files); what can be pure lives in `synthllm_operators` and `synthllm_scaling`.
 //! Direction, never upwards: `cli` -> `commands` -> `run` -> {`dataflow`, `cluster`} -> {log, llm} -> operators.
 
+pub mod benchmarks;
 pub mod cli;
 pub mod cluster;
 pub mod commands;

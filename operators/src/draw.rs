@@ -104,6 +104,11 @@ pub fn preference(walk: WalkId, document: DocumentId) -> u64 {
     hash(b"match", &[walk.seed, walk.node.0, walk.start, document.0])
 }
 
+/// A coefficient of the `index`-th hash function of a `MinHash` signature.
+pub fn minhash(seed: u64, index: u64) -> u64 {
+    hash(b"minhash", &[seed, index])
+}
+
 fn hash(kind: &[u8], words: &[u64]) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(kind);

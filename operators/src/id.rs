@@ -111,6 +111,17 @@ pub fn question(text: &str) -> Id {
     Id(xxh3_128(crate::normal::fold(text).as_bytes()))
 }
 
+/// The 64-bit hash of a run of words (see [`crate::shingle`]).
+pub fn words(run: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(run.as_bytes(), 0x776f_7264)
+}
+
+/// The hash of the minima of one band of a `MinHash` signature (see [`crate::near`]).
+pub fn band(number: u64, minima: &[u64]) -> u64 {
+    let bytes: Vec<u8> = minima.iter().flat_map(|minimum| minimum.to_le_bytes()).collect();
+    xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, number)
+}
+
 /// A digest of bytes, for what must be recognised again after a restart.
 pub fn digest(bytes: &[u8]) -> u128 {
     xxh3_128(bytes)
