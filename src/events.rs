@@ -80,6 +80,14 @@ pub enum Counter {
     Withdrawn,
     /// Questions dropped as exact duplicates.
     Duplicates,
+    /// Questions dropped for their length.
+    RejectedLength,
+    /// Questions dropped because they repeat themselves.
+    RejectedRepetition,
+    /// Questions dropped for their language.
+    RejectedLanguage,
+    /// Questions dropped because they repeat a benchmark.
+    RejectedBenchmark,
     /// Documents that the model calls not suitable for questions.
     Unsuitable,
     /// Combinations and samples dropped because a document changed or went before they were committed.
@@ -96,7 +104,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 25] = [
+    pub const ALL: [Counter; 29] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -116,6 +124,10 @@ impl Counter {
         Counter::Samples,
         Counter::Withdrawn,
         Counter::Duplicates,
+        Counter::RejectedLength,
+        Counter::RejectedRepetition,
+        Counter::RejectedLanguage,
+        Counter::RejectedBenchmark,
         Counter::Unsuitable,
         Counter::NotLive,
         Counter::Commits,
@@ -146,6 +158,10 @@ impl Counter {
             Counter::Samples => "samples",
             Counter::Withdrawn => "withdrawn",
             Counter::Duplicates => "duplicates",
+            Counter::RejectedLength => "rejected_length",
+            Counter::RejectedRepetition => "rejected_repetition",
+            Counter::RejectedLanguage => "rejected_language",
+            Counter::RejectedBenchmark => "rejected_benchmark",
             Counter::Unsuitable => "unsuitable",
             Counter::NotLive => "not_live",
             Counter::Commits => "commits",
@@ -259,6 +275,11 @@ impl Counters {
     pub fn dead_letter(&self, role: Role, stage: &str, shard: u32, offset: u64, reason: &str) {
         warn!(role = role.name(), stage, shard, offset, reason, "dead letter");
         self.outcome(role, Outcome::DeadLettered, 1);
+    }
+
+    /// A filter drops a question; it is counted with its transaction.
+    pub fn rejected(&self, counter: Counter, shard: u32, offset: u64, details: &str) {
+        info!(reason = counter.name(), shard, offset, details, "a question is dropped");
     }
 
     /// A call is sent again.

@@ -17,6 +17,7 @@ use crate::cluster::{self, ClusterError, Membership, Plan};
 use crate::config::{self, Config, LogKind};
 use crate::dataflow::{
     self, Context,
+    generate::Filters,
     purse::Purse,
     status::{Board, Loaded},
     trim::Trimmer,
@@ -101,6 +102,7 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         pool: Arc::new(Pool::new(settings)?),
         extract_prompts: prompts(config, config.extract.max_prompt_tokens)?,
         generate_prompts: prompts(config, config.generate.max_prompt_tokens)?,
+        filters: Arc::new(Filters::load(config)?),
         drain: options.drain,
         generates: options.roles.contains(&Role::Generate),
         counters: Arc::new(Counters::default()),

@@ -20,7 +20,7 @@ fn texts(file: &str, field: &str) -> Option<Vec<String>> {
         return None;
     };
     let bytes = std::fs::read(data.join(file)).expect("the folder of data is whole");
-    let bytes = if file.ends_with(".zst") { zstd::decode_all(&*bytes).expect("it is zstd") } else { bytes };
+    let bytes = if file == TEXTBOOKS { zstd::decode_all(&*bytes).expect("it is zstd") } else { bytes };
     let text = |line: std::io::Result<String>| {
         let line: Value = serde_json::from_str(&line.expect("it is UTF-8")).expect("lines are JSON");
         line[field].as_str().expect("the field is text").to_owned()

@@ -6,11 +6,11 @@ use synthllm_operators::shingle::Words;
 
 /// The most words in a row that a text and an entry share, and where they first begin in the text; none without an overlap.
 fn plain_overlap(text: &[&str], entry: &[&str], settings: Settings) -> Option<(usize, usize)> {
-    let least = if entry.len() < settings.run && entry.len() < settings.least {
-        if text != entry { return None } else { entry.len() }
-    } else {
-        entry.len().min(settings.run)
-    };
+    let must_be_all = entry.len() < settings.run.min(settings.least);
+    if must_be_all && text != entry {
+        return None;
+    }
+    let least = entry.len().min(settings.run);
     let shared =
         |at: usize, there: usize| text[at..].iter().zip(&entry[there..]).take_while(|(one, other)| one == other).count();
     let pairs = (0..text.len()).flat_map(|at| (0..entry.len()).map(move |there| (shared(at, there), at)));

@@ -158,7 +158,7 @@ fn a_concept_in_half_of_many_documents_costs_no_more_than_the_caps() {
     // Where the hub is, only three other concepts are: a walk soon stands there with all of them visited.
     let entry = |number: u32| {
         let (own, neighbour) = (format!("own {number}"), format!("neighbour {}", number % 3));
-        let concepts = if number % 2 == 0 { ["hub", neighbour.as_str()] } else { [own.as_str(), "rare"] };
+        let concepts = if number.is_multiple_of(2) { ["hub", neighbour.as_str()] } else { [own.as_str(), "rare"] };
         reference::entry(&format!("d{number}"), number % 3, u64::from(number / 3), &["t"], &concepts)
     };
     let entries: Vec<Entry> = (0..300_000).map(entry).collect();

@@ -1,18 +1,19 @@
 //! From the configuration as written to one in which every value is possible. Everything wrong is reported, not the first.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use synthllm_llm::{Price, TaskSettings};
+use synthllm_operators::text_checks::{self, TextLimits};
 
 use super::layers::{Layers, Place};
 use super::problem::Problem;
-use super::raw::{RawBudget, RawConfig, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
+use super::raw::{RawBudget, RawConfig, RawFilters, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
 use super::secret::ApiKey;
 use super::settings::{
-    BudgetConfig, Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties,
-    RunConfig, SamplingConfig, Source, TaskConfig,
+    BudgetConfig, Config, ExtractConfig, FiltersConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind,
+    Properties, RunConfig, SamplingConfig, Source, TaskConfig,
 };
 
 /// Checks everything. Problems of keys that are reported already are not reported again.
@@ -36,6 +37,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Prob
         },
         sampling: checker.sampling(raw.sampling),
         generate: checker.generate(raw.generate),
+        filters: checker.filters(raw.filters),
         graph: checker.graph(&raw.graph),
         run: checker.run(&raw.run),
     };
@@ -266,6 +268,34 @@ impl Checker<'_, '_> {
                 self.between("generate.questions.level3", raw.questions.level3, 1, 20),
             ],
             max_prompt_tokens: self.at_least("generate.max_prompt_tokens", raw.max_prompt_tokens, 50),
+        }
+    }
+
+    fn filters(&mut self, raw: RawFilters) -> FiltersConfig {
+        let repetition = raw.most_repetition;
+        self.require((0.0..=1.0).contains(&repetition), "filters.most_repetition", || {
+            format!("found {repetition}, expected 0 to 1")
+        });
+        let unknown = raw.languages.iter().find(|language| !text_checks::is_known(language));
+        self.require(unknown.is_none(), "filters.languages", || {
+            format!("found {:?}, expected ISO 639-3 codes such as \"eng\"", unknown.map_or("", String::as_str))
+        });
+        let missing = raw.benchmarks.iter().find(|benchmark| !benchmark.file.is_file());
+        self.require(missing.is_none(), "filters.benchmarks", || {
+            format!("found {}, expected a file", missing.map_or(Path::new(""), |benchmark| &benchmark.file).display())
+        });
+        let least_words = raw.least_words;
+        FiltersConfig {
+            limits: TextLimits {
+                least_words,
+                most_words: self.at_least("filters.most_words", raw.most_words, least_words.max(1)),
+                most_repeated_runs: repetition,
+                most_repeated_lines: repetition,
+                languages: raw.languages,
+                ..TextLimits::default()
+            },
+            benchmarks: raw.benchmarks,
+            benchmark_words: self.between("filters.benchmark_words", raw.benchmark_words, 1, 1000),
         }
     }
 

@@ -18,6 +18,6 @@ pub use load::{REFERENCE, from_text, load};
 pub use problem::{Problem, Problems};
 pub use secret::ApiKey;
 pub use settings::{
-    BudgetConfig, Config, ExtractConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind, Properties,
-    RunConfig, SamplingConfig, Source, Start, TaskConfig, When, Withdraw, fingerprint,
+    Benchmark, BudgetConfig, Config, ExtractConfig, FiltersConfig, GenerateConfig, GraphConfig, Limits, LlmConfig,
+    LogConfig, LogKind, Properties, RunConfig, SamplingConfig, Source, Start, TaskConfig, When, Withdraw, fingerprint,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use synthllm_llm::{Price, Structured};
 
-use super::{LogKind, Source, Start, When, Withdraw};
+use super::{Benchmark, LogKind, Source, Start, When, Withdraw};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub extract: RawExtract,
     pub sampling: RawSampling,
     pub generate: RawGenerate,
+    pub filters: RawFilters,
     pub graph: RawGraph,
     pub budget: RawBudget,
     pub run: RawRun,
@@ -132,6 +133,17 @@ pub(super) struct RawQuestions {
     pub level1: u32,
     pub level2: u32,
     pub level3: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFilters {
+    pub least_words: usize,
+    pub most_words: usize,
+    pub most_repetition: f64,
+    pub languages: Vec<String>,
+    pub benchmarks: Vec<Benchmark>,
+    pub benchmark_words: usize,
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ use synthllm_llm::{Task, TaskSettings};
 use synthllm_log::factory::LogSettings;
 use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
+use synthllm_operators::text_checks::TextLimits;
 use synthllm_operators::{answers, budget, decode, provenance};
 
 use super::secret::ApiKey;
@@ -33,6 +34,8 @@ pub struct Config {
     pub sampling: SamplingConfig,
     /// `[generate]`
     pub generate: GenerateConfig,
+    /// `[filters]`
+    pub filters: FiltersConfig,
     /// `[graph]`
     pub graph: GraphConfig,
     /// `[budget]`
@@ -68,6 +71,7 @@ impl Config {
             ("[extract]", fingerprint(&self.extract)),
             ("[sampling]", fingerprint(&self.sampling)),
             ("[generate]", fingerprint(&self.generate)),
+            ("[filters]", fingerprint(&self.filters)),
             ("[graph]", fingerprint(&self.graph)),
             ("[budget]", fingerprint(&self.budget)),
         ];
@@ -313,6 +317,27 @@ impl From<Withdraw> for provenance::Withdraw {
             Withdraw::DeletedOrChanged => provenance::Withdraw::DeletedOrChanged,
         }
     }
+}
+
+/// `[filters]`
+#[derive(Clone, PartialEq, Debug)]
+pub struct FiltersConfig {
+    /// What a question may be like.
+    pub limits: TextLimits,
+    /// What it must not repeat.
+    pub benchmarks: Vec<Benchmark>,
+    /// So many words in a row are a repetition.
+    pub benchmark_words: usize,
+}
+
+/// A file of questions that samples must not repeat.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Benchmark {
+    /// JSON Lines; a relative path is relative to the working directory.
+    pub file: PathBuf,
+    /// The field that holds the question; absent: the first of [`crate::benchmarks::FIELDS`] that a line has.
+    pub field: Option<String>,
 }
 
 /// `[graph]`

@@ -1,13 +1,14 @@
 //! The role `generate`: combinations in, samples out, and withdrawals (protocol.md, "generate").
 //!
 //! ```text
-//! combinations ► live? ► fetch texts ► ask questions ► one holder per question ► ask answers ► live? ► samples, provenance
+//! combinations ► live? ► fetch texts ► ask questions ► filter ► one holder per question ► ask answers ► live? ► samples, provenance
 //! extractions ─► live documents ─┬─► antijoin ► withdrawals
 //! provenance ────────────────────┘
 //! ```
 
 mod answers;
 mod fetch;
+mod filters;
 mod owed;
 mod questions;
 mod withdrawals;
@@ -35,6 +36,8 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use self::answers::{Answers, Holding};
+pub use self::filters::Filters;
+use self::filters::Rejection;
 use self::questions::{Posted, Questions};
 use self::withdrawals::Withdrawals;
 use super::clock::{Barrier, Clock};
@@ -88,6 +91,8 @@ enum Decision {
     Unsuitable,
     /// Another sample asks the same.
     Duplicate,
+    /// A filter drops it.
+    Rejected(Rejection),
     /// It could not be used.
     Buried { burial: Burial, spent: Spent },
     /// A sample.
@@ -342,6 +347,10 @@ impl<'c> Batch<'c> {
             }
             Decision::Unsuitable => self.skip(Counter::Unsuitable),
             Decision::Duplicate => self.skip(Counter::Duplicates),
+            Decision::Rejected(Rejection { reason, details }) => {
+                self.context.counters.rejected(reason.counter(), self.number, origin.offset, &details);
+                self.skip(reason.counter())
+            }
             Decision::NotLive { held, spent } => {
                 self.spend(&spent);
                 self.released.extend(held.map(|(question, sample)| Holding { question, sample, holds: false }));

@@ -62,6 +62,8 @@ pub struct Context {
     pub extract_prompts: Arc<Prompts>,
     /// The prompts of generate, with its token budget.
     pub generate_prompts: Arc<Prompts>,
+    /// Which questions are dropped.
+    pub filters: Arc<generate::Filters>,
     /// N and P.
     pub partitions: (u32, u32),
     /// Whether to end when everything that was there at the start is done.

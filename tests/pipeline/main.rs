@@ -5,6 +5,7 @@ mod bounds;
 mod budget;
 mod changes;
 mod faults;
+mod filters;
 mod graph_updates;
 mod plan;
 mod reconcile;

@@ -16,7 +16,7 @@ use super::super::dead_letter::Burial;
 use super::super::desk::Desk;
 use super::super::inquiry::{self, Inquiry, Replied, Spent, Step};
 use super::super::shard::{Made, What};
-use super::{Candidate, Decision, Work, fetch};
+use super::{Candidate, Decision, Filters, Work, fetch};
 
 /// What the stage asks of the world.
 pub(super) enum Call {
@@ -89,6 +89,7 @@ pub(super) struct Questions {
     limits: [answers::Limits; 3],
     schemas: [Schema; 3],
     models: BTreeMap<String, String>,
+    filters: Arc<Filters>,
 }
 
 struct Asked {
@@ -174,6 +175,7 @@ impl Questions {
             limits,
             schemas,
             models: BTreeMap::new(),
+            filters: Arc::clone(&context.filters),
         }
     }
 
@@ -240,6 +242,11 @@ impl Questions {
         }
         let parts = questions.len() as u64;
         for (ordinal, question) in questions.into_iter().enumerate() {
+            if let Some(rejection) = self.filters.rejection(&question.question) {
+                let what = What::Output(Decision::Rejected(rejection));
+                turn.give(case, Posted::Made(Made { origin, what }));
+                continue;
+            }
             let share = spent.share(ordinal as u64, parts);
             let candidate = self.candidate(asked, ordinal as u32, question, &share);
             turn.give(case, Posted::Candidate(Box::new(candidate)));

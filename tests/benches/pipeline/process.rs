@@ -43,7 +43,7 @@ pub fn measure_at_rest(command: &mut Command) -> Measured {
     while used >= REST / 20 {
         std::thread::sleep(REST);
         let before = std::mem::replace(&mut cpu, cpu_time(&id));
-        used = cpu - before;
+        used = cpu.saturating_sub(before);
     }
     let (peak_bytes, last_bytes) = memory(child.id()).expect("a program that waits does not end");
     let wall = started.elapsed();

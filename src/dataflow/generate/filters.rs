@@ -1,0 +1,83 @@
+//! Which questions are dropped before they are answered.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use synthllm_operators::decontaminate::{Benchmarks, Settings};
+use synthllm_operators::text_checks::{TextLimits, TextProblem, measure};
+
+use crate::benchmarks::read;
+use crate::config::{Config, FiltersConfig};
+use crate::events::Counter;
+
+/// The filters of a run. What they say of a question depends on its text and the settings alone.
+pub struct Filters {
+    limits: TextLimits,
+    benchmarks: Benchmarks,
+}
+
+/// Why a question is dropped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rejection {
+    /// As what it is counted.
+    pub reason: Reason,
+    /// What is wrong with it, in words.
+    pub details: String,
+}
+
+/// What rejections are counted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Reason {
+    /// Too few or too many words.
+    Length,
+    /// It repeats itself.
+    Repetition,
+    /// It is in another language.
+    Language,
+    /// It repeats a benchmark.
+    Benchmark,
+}
+
+impl Reason {
+    /// Its counter.
+    pub fn counter(self) -> Counter {
+        match self {
+            Reason::Length => Counter::RejectedLength,
+            Reason::Repetition => Counter::RejectedRepetition,
+            Reason::Language => Counter::RejectedLanguage,
+            Reason::Benchmark => Counter::RejectedBenchmark,
+        }
+    }
+}
+
+impl Filters {
+    /// Reads the benchmarks.
+    pub fn load(config: &Config) -> Result<Self> {
+        let FiltersConfig { limits, benchmarks, benchmark_words } = &config.filters;
+        let mut entries = Vec::new();
+        for benchmark in benchmarks {
+            entries.extend(read(&benchmark.file, benchmark.field.as_deref())?);
+        }
+        let settings = Settings { run: *benchmark_words, ..Settings::default() };
+        Ok(Filters { limits: limits.clone(), benchmarks: Benchmarks::new(settings, entries) })
+    }
+
+    /// The first thing that is wrong with a question.
+    pub fn rejection(&self, question: &str) -> Option<Rejection> {
+        let problem = measure(question).problems(&self.limits).into_iter().next().map(of_problem);
+        problem.or_else(|| {
+            let hits = self.benchmarks.hits(question);
+            let hit = hits.first()?;
+            let details = format!("{} words of {} in {}: {:?}", hit.length, hit.id, hit.benchmark, hit.words);
+            Some(Rejection { reason: Reason::Benchmark, details })
+        })
+    }
+}
+
+fn of_problem(problem: TextProblem) -> Rejection {
+    let reason = match problem {
+        TextProblem::TooShort { .. } | TextProblem::TooLong { .. } => Reason::Length,
+        TextProblem::Repetitive { .. } => Reason::Repetition,
+        TextProblem::OtherLanguage { .. } => Reason::Language,
+    };
+    Rejection { reason, details: problem.to_string() }
+}
