@@ -33,7 +33,7 @@ impl Format {
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The disk, or the reader of a pipe.
-    #[error(transparent)]
+    #[error("the samples can't be written")]
     File(#[from] std::io::Error),
     /// A sample that JSON can't hold.
     #[error(transparent)]
