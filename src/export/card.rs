@@ -158,7 +158,9 @@ fn size_category(samples: u64) -> &'static str {
 
 fn introduction(facts: &Facts, manifest: &Manifest) -> String {
     let app = cell(&manifest.app);
-    let title = format!("# Samples of {app}\n\nQuestion-answer samples grounded on documents, written by a language model with synthllm.\n");
+    let title = format!(
+        "# Samples of {app}\n\nQuestion-answer samples grounded on documents, written by a language model with synthllm.\n"
+    );
     if manifest.since.is_none() {
         return title;
     }

@@ -88,12 +88,7 @@ pub fn columns(shape: Shape) -> Vec<Column> {
             list::<ByteArrayType>(|_| vec!["user".into(), "assistant".into()]),
             list::<ByteArrayType>(|sample| vec![sample.question.as_str().into(), answer(sample).into()]),
         ],
-        Shape::Alpaca => vec![
-            text(|sample| &sample.id),
-            text(|sample| &sample.question),
-            text(|_| ""),
-            text(answer),
-        ],
+        Shape::Alpaca => vec![text(|sample| &sample.id), text(|sample| &sample.question), text(|_| ""), text(answer)],
     }
 }
 

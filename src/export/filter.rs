@@ -36,8 +36,7 @@ impl Filter {
     /// Whether a sample passes.
     pub fn keeps(&self, sample: &Sample) -> bool {
         let named = || sample.concepts.iter().chain(&sample.topics).any(|name| self.concepts.contains(&fold(name)));
-        let scored =
-            |(name, least): (&String, &f64)| sample.scores.get(name.as_str()).is_some_and(|score| score >= least);
+        let scored = |(name, least): (&String, &f64)| sample.scores.get(name.as_str()).is_some_and(|score| score >= least);
         (self.levels.is_empty() || self.levels.contains(&sample.level))
             && self.min_scores.iter().all(scored)
             && (self.concepts.is_empty() || named())

@@ -122,7 +122,8 @@ impl Manifest {
         if self.settings.shape != shape {
             return Err(ManifestError::Shape { theirs: self.settings.shape, ours: shape });
         }
-        let unknown = self.positions.iter().find(|(partition, position)| ends.get(partition).is_none_or(|end| end < position));
+        let unknown =
+            self.positions.iter().find(|(partition, position)| ends.get(partition).is_none_or(|end| end < position));
         unknown.map_or(Ok(()), |(&partition, &position)| Err(ManifestError::Log { partition, position }))
     }
 }

@@ -139,7 +139,8 @@ impl Groups {
         if one == other {
             return one;
         }
-        let (root, leaf) = if self.samples[one as usize] >= self.samples[other as usize] { (one, other) } else { (other, one) };
+        let (root, leaf) =
+            if self.samples[one as usize] >= self.samples[other as usize] { (one, other) } else { (other, one) };
         self.parents[leaf as usize] = root;
         self.samples[root as usize] += self.samples[leaf as usize];
         self.first[root as usize] = self.first[root as usize].min(self.first[leaf as usize]);

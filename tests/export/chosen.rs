@@ -19,7 +19,8 @@ fn filters_keep_exactly_the_samples_that_pass_all_of_them() {
         assert!(!expected.is_empty() && expected.len() < samples.len(), "{arguments:?} keep some and leave some out");
         assert_eq!(rows.iter().map(id).collect::<Vec<_>>(), expected, "{arguments:?}");
     };
-    let named = |sample: &Sample, wanted: &str| sample.concepts.iter().chain(&sample.topics).any(|name| fold(name) == wanted);
+    let named =
+        |sample: &Sample, wanted: &str| sample.concepts.iter().chain(&sample.topics).any(|name| fold(name) == wanted);
     kept(&["--level", "1,3"], &|sample| sample.level != 2);
     kept(&["--min-score", "agreement=0.5"], &|sample| sample.scores.get("agreement").is_some_and(|score| *score >= 0.5));
     kept(&["--concept", "Algebra", "--concept", "matrix"], &|sample| named(sample, "algebra") || named(sample, "matrix"));
@@ -35,7 +36,11 @@ fn samples_without_an_answer_are_left_out_of_chat_and_alpaca_and_counted() {
     for shape in ["chat", "alpaca"] {
         let output = project.execute(&["export", "-", "--as", shape]);
         assert!(output.status.success());
-        assert!(stderr(&output).contains(&format!("samples without an answer are left out: {unanswered}")), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(&format!("samples without an answer are left out: {unanswered}")),
+            "{}",
+            stderr(&output)
+        );
         assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), samples.len() - unanswered);
     }
     assert!(!stderr(&project.execute(&["export", "-"])).contains("without an answer"));

@@ -38,7 +38,8 @@ fn the_same_samples_make_the_same_bytes() {
     let (_server, project) = filled();
     for format in ["jsonl", "parquet"] {
         let options = ["--format", format, "--held-out", "0.3", "--seed", "5", "--shard-size", "3"];
-        let printed = ["one/", "two/"].map(|folder| export(&project, &[&[folder], &options[..]].concat()).replace(folder, ""));
+        let printed =
+            ["one/", "two/"].map(|folder| export(&project, &[&[folder], &options[..]].concat()).replace(folder, ""));
         assert_eq!(printed[0], printed[1]);
         assert_eq!(files(&project.file("one")), files(&project.file("two")));
     }
@@ -66,7 +67,10 @@ fn a_folder_is_replaced_only_where_it_is_an_export_and_nothing_else() {
     export(&project, &["out/", "--shard-size", "3"]);
     export(&project, &["out", "--as", "chat"]);
     let out = project.file("out");
-    assert_eq!(files(&out).into_keys().collect::<Vec<_>>(), ["README.md", "synthllm-export.json", "train-00000-of-00001.jsonl"]);
+    assert_eq!(
+        files(&out).into_keys().collect::<Vec<_>>(),
+        ["README.md", "synthllm-export.json", "train-00000-of-00001.jsonl"]
+    );
     fs::write(out.join("notes.txt"), "mine").unwrap();
     let before = files(&out);
     let output = project.execute(&["export", "out/"]);
@@ -84,7 +88,9 @@ fn the_card_says_what_the_samples_stand_on() {
     let card = fs::read_to_string(project.file("out/README.md")).unwrap();
     let cited = documents(&[lines(&project.file("out"), "train"), lines(&project.file("out"), "test")].concat());
     assert!(card.contains(&format!("| tests | {} |", cited.len())), "{card}");
-    for part in ["| CC0-1.0 |", "| not said |", "| answer | scripted |", "level 1 or 2", "held out: 0.3, seed 0", "license: other"] {
+    for part in
+        ["| CC0-1.0 |", "| not said |", "| answer | scripted |", "level 1 or 2", "held out: 0.3, seed 0", "license: other"]
+    {
         assert!(card.contains(part), "{part} is missing in {card}");
     }
 }

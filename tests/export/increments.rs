@@ -20,7 +20,8 @@ fn held(folder: &Path) -> Held {
 }
 
 fn apply(base: &mut Held, folder: &Path) {
-    let withdrawn: BTreeSet<String> = json_lines(&folder.join("withdrawn.jsonl")).iter().map(|row| id(row).to_owned()).collect();
+    let withdrawn: BTreeSet<String> =
+        json_lines(&folder.join("withdrawn.jsonl")).iter().map(|row| id(row).to_owned()).collect();
     let comes = held(folder);
     let comes_again: BTreeSet<String> = comes.keys().map(|(_, id)| id.clone()).collect();
     assert!(withdrawn.is_disjoint(&comes_again));

@@ -23,7 +23,8 @@ fn opened(project: &Project, folders: &[String]) -> Option<Value> {
     }
     let python = String::from_utf8(fetched.stdout).unwrap();
     let folder = project.file(".");
-    let output = Command::new(python.trim()).arg(scripts.join("check.py")).args(folders).current_dir(folder).output().unwrap();
+    let output =
+        Command::new(python.trim()).arg(scripts.join("check.py")).args(folders).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -33,7 +34,9 @@ fn row(shape: &str, sample: &Sample) -> Value {
     let (id, question, answer) = (&sample.id, &sample.question, sample.answer.as_deref());
     match shape {
         "raw" => serde_json::to_value(sample).unwrap(),
-        "chat" => json!({"id": id, "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}),
+        "chat" => {
+            json!({"id": id, "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]})
+        }
         _ => json!({"id": id, "instruction": question, "input": "", "output": answer}),
     }
 }
@@ -50,7 +53,9 @@ fn with_maps(mut row: Value) -> Value {
 
 fn as_map(value: Value) -> Value {
     match value {
-        Value::Array(pairs) => pairs.into_iter().map(|pair| (pair["name"].as_str().unwrap().to_owned(), pair["value"].clone())).collect(),
+        Value::Array(pairs) => {
+            pairs.into_iter().map(|pair| (pair["name"].as_str().unwrap().to_owned(), pair["value"].clone())).collect()
+        }
         Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         Value::String(text) => serde_json::from_str(&text).unwrap(),
         Value::Null => json!({}),
@@ -81,7 +86,8 @@ fn every_shape_and_format_loads_unchanged() {
         for package in PACKAGES {
             let splits = opened[folder][package].as_object().unwrap();
             assert_eq!(splits.keys().collect::<Vec<_>>(), ["test", "train"], "{folder} in {package}");
-            let mut rows: Vec<Value> = splits.values().flat_map(|rows| rows.as_array().unwrap().clone()).map(with_maps).collect();
+            let mut rows: Vec<Value> =
+                splits.values().flat_map(|rows| rows.as_array().unwrap().clone()).map(with_maps).collect();
             rows.sort_by(|one, other| id(one).cmp(id(other)));
             assert_eq!(rows, expected, "{folder} in {package}");
         }

@@ -42,7 +42,9 @@ fn manifest_to_build_on(since: &Path, target: &Path) -> anyhow::Result<(PathBuf,
     let manifest = Manifest::read(&text).with_context(failed)?;
     let folder = path.canonicalize()?.parent().map(Path::to_owned);
     if target.exists() && folder == Some(target.canonicalize()?) {
-        return Err(Usage(format!("{} would be replaced by what has changed since; name another folder", target.display())).into());
+        return Err(
+            Usage(format!("{} would be replaced by what has changed since; name another folder", target.display())).into()
+        );
     }
     Ok((path, manifest))
 }

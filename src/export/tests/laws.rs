@@ -57,7 +57,9 @@ fn standing(events: &[Event], length: usize) -> (Standing, BTreeMap<u32, u64>) {
 fn manifest(plan: &Plan<'_, u8>, positions: BTreeMap<u32, u64>, split: Option<Split>, base: Option<&Base>) -> Manifest {
     let filter = Filter::default();
     let settings = Settings { shape: Shape::Raw, format: Format::Jsonl, filter, split, shard_size: None };
-    Manifest { ids: plan.ids.clone(), ..Manifest::new("app", settings, positions, base) }
+    let mut manifest = Manifest::new("app", settings, positions, base);
+    manifest.ids.clone_from(&plan.ids);
+    manifest
 }
 
 /// As the dataset card says: removes what is withdrawn or comes again, from both sides, then adds what comes.
