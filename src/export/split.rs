@@ -3,8 +3,8 @@
 //! Input: the documents that each sample stands on. Output: the side of each sample.
 //! Law: samples that share a document, directly or over others, are on one side, whatever the order in which they come. A group of them
 //! that is larger than the share to be held out is on the train side. Any other is held out with the probability of the share, by a
-//! hash of the seed and its first document: so a group keeps its side unless it grows into another or beyond the share.
-//! Cost: about 45 bytes of memory a document; nearly linear time.
+//! hash of the seed and its smallest document. So a group that stays as it is keeps its side, unless it comes over or under that size.
+//! Cost: about 50 bytes of memory a document; nearly linear time.
 
 use std::collections::HashMap;
 

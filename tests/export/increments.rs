@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use synthllm_log::LogName;
 use synthllm_testkit::corpus::{any_document, id as document_id};
 use synthllm_testkit::project::{Project, stderr};
 
@@ -54,6 +55,7 @@ fn increments_applied_to_the_first_export_are_the_full_export() {
 
     project.delete(&[&document_id(9)]);
     project.drain();
+    project.forget_tombstones(LogName::Samples);
     export_with(&project, "third/", &["--since", "second/synthllm-export.json"]);
     apply(&mut dataset, &project.file("third"));
     export_with(&project, "full/", &[]);
