@@ -97,7 +97,7 @@ mod tests {
 
     fn keeps(levels: &[u8], scores: &[&str], concepts: &[&str]) -> bool {
         let scores: Vec<MinScore> = scores.iter().map(|text| text.parse().unwrap()).collect();
-        let concepts: Vec<String> = concepts.iter().map(ToString::to_string).collect();
+        let concepts: Vec<String> = concepts.iter().map(|concept| (*concept).to_owned()).collect();
         Filter::new(levels, &scores, &concepts).keeps(&sample())
     }
 

@@ -41,7 +41,7 @@ fn samples_without_an_answer_are_left_out_of_chat_and_alpaca_and_counted() {
             "{}",
             stderr(&output)
         );
-        assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), samples.len() - unanswered);
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), samples.len() - unanswered);
     }
     assert!(!stderr(&project.execute(&["export", "-"])).contains("without an answer"));
 }

@@ -20,6 +20,8 @@ use synthllm_testkit::scripted::{Options, ScriptedServer};
 fn filled() -> (ScriptedServer, Project) {
     let server = ScriptedServer::start(Options::default());
     let mut project = Project::new(env!("CARGO_BIN_EXE_synthllm"), &server.endpoint());
+    // A cost of nothing but zeros would be whole numbers to pandas.
+    project.set("llm.price", "{ prompt = 0.5, completion = 1.5 }");
     for (answers, numbers) in [(1, 0..5), (0, 5..7), (2, 7..9)] {
         project.set("generate.answers", answers);
         project.ingest(&numbers.map(|number| any_document(number, 0)).collect::<Vec<_>>());

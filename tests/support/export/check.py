@@ -11,7 +11,8 @@ import os
 import sys
 import tempfile
 
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HOME=tempfile.mkdtemp())
+CACHE = tempfile.TemporaryDirectory()
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HOME=CACHE.name)
 
 import datasets
 import duckdb
