@@ -19,7 +19,7 @@ demo: ## documents in, samples out, with a small language model on this machine
 
 .PHONY: test
 test: ## all tests, with a real broker and a real model; installs what is missing
-	@$(support)/setup.sh build kafka model deploy
+	@$(support)/setup.sh build kafka model deploy export
 	@$(support)/test.sh
 
 .PHONY: lint

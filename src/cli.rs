@@ -1,5 +1,6 @@
 //! The command line. Every word that a user reads here is under snapshot test (`tests/cli.rs`).
 
+mod export;
 mod scaling;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use synthllm_operators::record::Role;
 
+pub use self::export::ExportArgs;
 pub use self::scaling::{LawArgs, ScalingArgs, ScalingCommand, ScalingFitArgs, ScalingPlotArgs, ScalingPredictArgs};
 use crate::hint::Usage;
 use crate::run::RunOptions;
@@ -56,7 +58,7 @@ pub enum Command {
     Ingest(IngestArgs),
     /// Turn documents into samples, until stopped or drained
     Run(RunArgs),
-    /// Write the live samples to a file
+    /// Write the live samples to a file or folder, or what has changed since
     Export(ExportArgs),
     /// Delete documents; `run` then withdraws the samples grounded on them
     Delete(DeleteArgs),
@@ -166,14 +168,6 @@ impl RunArgs {
             take_over: self.take_over,
         })
     }
-}
-
-/// `export`
-#[derive(Args, Debug)]
-pub struct ExportArgs {
-    /// Where the samples go, one JSON object a line, sorted by id; - for standard output
-    #[arg(value_name = "FILE.jsonl")]
-    pub file: PathBuf,
 }
 
 /// `delete`

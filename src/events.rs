@@ -407,6 +407,16 @@ pub mod delete {
     }
 }
 
+/// What `export` says.
+pub mod export {
+    use tracing::warn;
+
+    /// Samples that the shape asked for can't hold.
+    pub fn unanswered(count: u64) {
+        warn!("samples without an answer are left out: {count}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,16 +50,16 @@ pub fn starts(log: &Arc<dyn Log>, name: LogName) -> anyhow::Result<Vec<(u32, u64
 
 /// Reads all that is committed in a log now, and stops at the first error of `each`.
 pub fn read_all(log: &Arc<dyn Log>, name: LogName, each: impl FnMut(Record) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    read_from(log, name, &starts(log, name)?, each)
+    read_from(log, name, &starts(log, name)?, each).map(drop)
 }
 
-/// Reads all that is committed at and behind these offsets now.
+/// Reads all that is committed at and behind these offsets now, and returns the offsets at which it ended.
 pub fn read_from(
     log: &Arc<dyn Log>,
     name: LogName,
     from: &[(u32, u64)],
     mut each: impl FnMut(Record) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<(u32, u64)>> {
     let mut first_error = None;
     let each = |record: Record| {
         if first_error.is_none() {
@@ -67,8 +67,8 @@ pub fn read_from(
             first_error = each(record).context(place).err();
         }
     };
-    read_to_end(log, name, from, each, |_, _| {})?;
-    first_error.map_or(Ok(()), Err)
+    let ends = read_to_end(log, name, from, each, |_, _| {})?;
+    first_error.map_or(Ok(ends), Err)
 }
 
 /// The last record of each key, tombstones removed, in the order of the keys.

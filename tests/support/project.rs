@@ -177,6 +177,15 @@ impl Project {
         rows.collect::<Result<_, _>>().expect("the table can be read")
     }
 
+    /// Removes the tombstones of a log and what they were written over, as compaction does in the end.
+    pub fn forget_tombstones(&self, log: LogName) {
+        let gone = "WITH the AS (SELECT log FROM logs WHERE name = ?1),
+            dead AS (SELECT key FROM records JOIN latest USING (log, partition, offset, key) JOIN the USING (log) WHERE value IS NULL)
+            DELETE FROM records WHERE log = (SELECT log FROM the) AND key IN dead";
+        let removed = self.connect().execute(gone, [log.name()]).expect("the table can be written");
+        assert!(removed > 0, "{} has no tombstones", log.name());
+    }
+
     fn connect(&self) -> Connection {
         let connection = Connection::open(self.file("synthllm.db")).expect("the file opens");
         connection.busy_timeout(PATIENCE).expect("a timeout can be set");

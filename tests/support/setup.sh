@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the system packages that are missing: setup.sh GROUP...   (groups: build, kafka, model, deploy)
+# Installs the system packages that are missing: setup.sh GROUP...   (groups: build, kafka, model, deploy, export)
 # As root on Debian or Ubuntu it installs them; otherwise it prints the command and stops.
 set -euo pipefail
 
@@ -41,8 +41,11 @@ for group in "$@"; do
       want systemd command -v systemd-analyze
       want python3-venv python3 -c 'import ensurepip, venv'
       ;;
+    export)
+      want python3-venv python3 -c 'import ensurepip, venv'
+      ;;
     *)
-      echo "setup: no group '$group'; there are build, kafka, model and deploy" >&2
+      echo "setup: no group '$group'; there are build, kafka, model, deploy and export" >&2
       exit 2
       ;;
   esac

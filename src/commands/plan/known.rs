@@ -101,6 +101,7 @@ impl Known {
             self.waiting[usize::from(combination.level.clamp(1, 3)) - 1] += 1.0;
             Ok(())
         })
+        .map(drop)
     }
 
     /// What a sample has cost beyond its answer is its share of the questions.

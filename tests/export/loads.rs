@@ -1,0 +1,97 @@
+//! What is exported loads unchanged in Hugging Face `datasets`, pandas and DuckDB: the real packages.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use synthllm_operators::record::Sample;
+use synthllm_testkit::project::{Project, stderr};
+use synthllm_testkit::skip;
+
+use crate::{export, filled, id, live};
+
+const PACKAGES: [&str; 3] = ["datasets", "pandas", "duckdb"];
+
+/// What the packages read in the folders. `None`, with a message, where they can't be installed.
+fn opened(project: &Project, folders: &[String]) -> Option<Value> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/export");
+    let fetched = Command::new("bash").arg(scripts.join("fetch.sh")).output().unwrap();
+    if !fetched.status.success() {
+        skip(&format!("no datasets, pandas and duckdb: {}", stderr(&fetched)));
+        return None;
+    }
+    let python = String::from_utf8(fetched.stdout).unwrap();
+    let folder = project.file(".");
+    let output =
+        Command::new(python.trim()).arg(scripts.join("check.py")).args(folders).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// A sample as a row of this shape.
+fn row(shape: &str, sample: &Sample) -> Value {
+    let (id, question, answer) = (&sample.id, &sample.question, sample.answer.as_deref());
+    match shape {
+        "raw" => serde_json::to_value(sample).unwrap(),
+        "chat" => {
+            json!({"id": id, "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]})
+        }
+        _ => json!({"id": id, "instruction": question, "input": "", "output": answer}),
+    }
+}
+
+/// A raw row with what is a map in JSON in one form: Parquet has lists of names and values, and the packages give null for a name
+/// that another row has, or the text where no row has a name.
+fn with_maps(mut row: Value) -> Value {
+    for path in ["/scores", "/provenance/models", "/provenance/prompts"] {
+        let Some(field) = row.pointer_mut(path) else { continue };
+        *field = as_map(field.take());
+    }
+    row
+}
+
+fn as_map(value: Value) -> Value {
+    match value {
+        Value::Array(pairs) => {
+            pairs.into_iter().map(|pair| (pair["name"].as_str().unwrap().to_owned(), pair["value"].clone())).collect()
+        }
+        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        Value::String(text) => serde_json::from_str(&text).unwrap(),
+        Value::Null => json!({}),
+        other => panic!("{other} is no map"),
+    }
+}
+
+#[test]
+fn every_shape_and_format_loads_unchanged() {
+    let (_server, project) = filled();
+    let samples = live(&project);
+    let mut folders = BTreeMap::new();
+    for shape in ["raw", "chat", "alpaca"] {
+        for format in ["jsonl", "parquet"] {
+            let folder = format!("{shape}-{format}");
+            let target = format!("{folder}/");
+            export(&project, &[&target, "--as", shape, "--format", format, "--held-out", "0.3", "--shard-size", "7"]);
+            folders.insert(folder, shape);
+        }
+    }
+    let Some(opened) = opened(&project, &folders.keys().cloned().collect::<Vec<_>>()) else { return };
+    for (folder, shape) in &folders {
+        let expected: Vec<Value> = samples
+            .values()
+            .filter(|sample| *shape == "raw" || sample.answer.is_some())
+            .map(|sample| row(shape, sample))
+            .collect();
+        for package in PACKAGES {
+            let splits = opened[folder][package].as_object().unwrap();
+            assert_eq!(splits.keys().collect::<Vec<_>>(), ["test", "train"], "{folder} in {package}");
+            let mut rows: Vec<Value> =
+                splits.values().flat_map(|rows| rows.as_array().unwrap().clone()).map(with_maps).collect();
+            rows.sort_by(|one, other| id(one).cmp(id(other)));
+            assert_eq!(rows, expected, "{folder} in {package}");
+        }
+        let card = &opened[folder]["card"];
+        assert_eq!((card["license"].as_str(), &card["size_categories"]), (Some("other"), &json!(["n<1K"])), "{card}");
+    }
+}
