@@ -113,10 +113,9 @@ impl ExportArgs {
     fn format(&self) -> Format {
         let by_ending = || self.target.extension().is_some_and(|ending| ending == "parquet") && !self.is_folder();
         match self.format {
-            Some(FormatArg::Jsonl) => Format::Jsonl,
             Some(FormatArg::Parquet) => Format::Parquet,
             None if by_ending() => Format::Parquet,
-            None => Format::Jsonl,
+            Some(FormatArg::Jsonl) | None => Format::Jsonl,
         }
     }
 }
