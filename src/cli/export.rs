@@ -10,16 +10,14 @@ use crate::hint::Usage;
 
 /// `export`
 #[derive(Args, Debug)]
-#[command(
-    after_help = "A file is written whole or not at all. A folder also has a dataset card and a manifest; it is replaced only\n\
-                  where it is an export to which nothing was added.\n\n\
-                  With --held-out, samples that share a document, directly or over others, are on the same side. Of such groups the\n\
-                  fraction is held out by hash; one that is larger than the whole fraction is trained on. So less may be held\n\
-                  out than was asked for: what was reached is printed.\n\n\
-                  With --since, what is new, changed or on another side is written, and withdrawn.jsonl lists the ids that are gone.\n\
-                  Any older export will do, whatever was compacted meanwhile, since its manifest has the ids; so the whole log is\n\
-                  read. Each sample takes about 250 bytes of memory, and the samples a temporary file of their size (TMPDIR)."
-)]
+#[command(after_help = "A file is written whole or not at all. A folder also has a dataset card and a manifest; it is\n\
+                  replaced only where it is an export to which nothing was added.\n\n\
+                  With --held-out, samples that share a document, directly or over others, are on the same\n\
+                  side. Such groups are held out by hash; one that is larger than the whole fraction is trained\n\
+                  on. So less may be held out than was asked for: what was reached is printed.\n\n\
+                  With --since, what is new, changed or on another side is written, and withdrawn.jsonl lists\n\
+                  the ids that are gone. Any older export will do, whatever was compacted meanwhile, since its\n\
+                  manifest has the ids; so the whole log is read.")]
 pub struct ExportArgs {
     /// A file, sorted by id; a folder, if it is one or the path ends in /; - for standard output
     #[arg(value_name = "FILE|FOLDER/")]
@@ -115,10 +113,9 @@ impl ExportArgs {
     fn format(&self) -> Format {
         let by_ending = || self.target.extension().is_some_and(|ending| ending == "parquet") && !self.is_folder();
         match self.format {
-            Some(FormatArg::Jsonl) => Format::Jsonl,
             Some(FormatArg::Parquet) => Format::Parquet,
             None if by_ending() => Format::Parquet,
-            None => Format::Jsonl,
+            Some(FormatArg::Jsonl) | None => Format::Jsonl,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An export as a folder: shards of samples, the dataset card, the manifest, and for an increment the ids that are withdrawn.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -91,11 +92,12 @@ fn summary(target: &Path, manifest: &Manifest, reached: Option<&Reached>) -> Str
     let written = count(manifest.files.values().sum(), "sample");
     let mut text = format!("exported {written} to {files} in {}\n", target.display());
     if manifest.since.is_some() {
-        text += &format!("withdrawn since then: {}\n", count(manifest.withdrawn, "sample"));
+        _ = writeln!(text, "withdrawn since then: {}", count(manifest.withdrawn, "sample"));
     }
     if let (Some(reached), Some(split)) = (reached, manifest.settings.split) {
-        text += &format!(
-            "held out {} of {} ({} asked for): {} of {} that share documents, the largest with {}\n",
+        _ = writeln!(
+            text,
+            "held out {} of {} ({} asked for): {} of {} that share documents, the largest with {}",
             reached.held_out,
             count(reached.samples, "sample"),
             split.held_out,
