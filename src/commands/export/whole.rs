@@ -91,7 +91,7 @@ mod tests {
         });
         assert_eq!(failed.unwrap_err().to_string(), "the disk is full");
         let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(left, [path.clone()]);
+        assert_eq!(left, std::slice::from_ref(&path));
         assert_eq!(fs::read_dir(path).unwrap().count(), 0);
     }
 
