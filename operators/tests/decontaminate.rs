@@ -6,15 +6,14 @@ use synthllm_operators::shingle::Words;
 
 /// The most words in a row that a text and an entry share, and where they first begin in the text; none without an overlap.
 fn plain_overlap(text: &[&str], entry: &[&str], settings: Settings) -> Option<(usize, usize)> {
-    let must_be_all = entry.len() < settings.run.min(settings.least);
-    if must_be_all && text != entry {
+    let least = entry.len().min(settings.run);
+    if least == 0 || least < settings.run.min(settings.least) && text != entry {
         return None;
     }
-    let least = entry.len().min(settings.run);
     let shared =
         |at: usize, there: usize| text[at..].iter().zip(&entry[there..]).take_while(|(one, other)| one == other).count();
     let pairs = (0..text.len()).flat_map(|at| (0..entry.len()).map(move |there| (shared(at, there), at)));
-    let longest = pairs.filter(|(length, _)| *length >= least && least > 0);
+    let longest = pairs.filter(|(length, _)| *length >= least);
     longest.max_by_key(|(length, at)| (*length, std::cmp::Reverse(*at))).map(|(length, at)| (at, length))
 }
 

@@ -4,7 +4,7 @@
 /// The prime.
 pub(super) const PRIME: u64 = (1 << 61) - 1;
 
-/// A number, each part below [`PRIME`].
+/// A number, each part below the prime.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Number {
     pub(super) re: u64,
@@ -15,7 +15,7 @@ impl Number {
     pub(super) const ONE: Number = Number::real(1);
     pub(super) const I: Number = Number { re: 0, im: 1 };
 
-    /// A number below [`PRIME`].
+    /// A number below the prime.
     pub(super) const fn real(re: u64) -> Number {
         Number { re, im: 0 }
     }

@@ -7,7 +7,7 @@
 //! [`meeting`] and the exact Jaccard similarity of their shingles reaches the threshold: bands may
 //! miss a pair, but never make one up.
 //! Cost: an insertion looks at kept texts only, however many are held back; a removal decides anew what the removed text held back.
-//! Memory: 8 bytes per shingle, about 70 bytes per text, and for a kept one 12 bytes per key of [`meeting`].
+//! Memory: 8 bytes per shingle, about 150 bytes per text, and for a kept one about 12 bytes per key of [`meeting`].
 
 pub mod collection;
 pub mod meeting;
