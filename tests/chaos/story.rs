@@ -24,6 +24,9 @@ const ATTEMPTS: u32 = 4;
 /// A fault that waits for requests comes after so long all the same.
 const AT_THE_LATEST: Duration = Duration::from_secs(8);
 
+/// The calls that a process may have under way: the default of `llm.max_in_flight`.
+const PERMITS: u32 = 16;
+
 /// What a process that was replaced must not change.
 const COMMITTED: [&str; 4] = ["samples", "progress", "extractions", "combinations"];
 
@@ -108,7 +111,14 @@ pub fn run(world: &World, seed: u64) -> Figures {
         let expected = expected.as_ref().map(|expected| &expected[part]);
         figures.violations.extend(verdict::of(&project, expected, part == 1, schedule.withdraw_changed));
         figures.violations.extend(paid.asked_again(&project));
+        let most = PERMITS * zombies.len() as u32;
         figures.violations.extend(wake(&project, zombies, schedule.continuous));
+        let sent = sent_by_zombies(&project, &mut paid);
+        if sent > most {
+            figures.violations.push(format!(
+                "3: replaced processes sent {sent} calls anew, more than the {most} that they held permits for"
+            ));
+        }
     }
     world.replace_lost();
     let counts = project.server.counts();
@@ -247,6 +257,17 @@ fn finish(project: &Project, layout: Layout, figures: &mut Figures) -> Result<()
         said = fleet.runs.iter().map(Running::said).collect();
     }
     Err(format!("no start of {ATTEMPTS} ends well: {said}"))
+}
+
+/// What was asked again by processes that woke: calls that were under way when they froze may time out then, and are sent anew before
+/// the next commit tells that they were replaced (invariant 3 allows a zombie what it held permits for). From now on it counts as asked.
+fn sent_by_zombies(project: &Project, paid: &mut Paid) -> u32 {
+    let mut sent = 0;
+    for (request, before) in &mut paid.0 {
+        let now = project.server.count(*request).requests;
+        sent += now - std::mem::replace(before, now);
+    }
+    sent
 }
 
 /// A process that was replaced wakes up: it must end, and nothing that is committed may change.
