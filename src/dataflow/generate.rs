@@ -7,6 +7,7 @@
 //! ```
 
 mod answers;
+mod batch;
 mod fetch;
 mod filters;
 mod owed;
@@ -14,7 +15,6 @@ mod questions;
 mod withdrawals;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use synthllm_llm::Task;
-use synthllm_log::{Append, LogName, Writer};
+use synthllm_log::{LogName, Writer};
 use synthllm_operators::ask::{Mailbox, ask};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
 use synthllm_operators::journal::Hit;
 use synthllm_operators::live::{Live, judge};
-use synthllm_operators::record::{Combination, Origin, Provenance, Reference, Role, Sample};
+use synthllm_operators::record::{Combination, Origin, Reference, Role, Sample};
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Input};
@@ -36,6 +36,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use self::answers::{Answers, Holding};
+use self::batch::Batch;
 pub use self::filters::Filters;
 use self::filters::Rejection;
 use self::questions::{Posted, Questions};
@@ -46,9 +47,8 @@ use super::desk::Desk;
 use super::estimate::OfCombinations;
 use super::flow::{self, Flow, Inbox};
 use super::inquiry::{Call, Replied, Spent};
-use super::shard::{self, Made, Prepared, What};
+use super::shard::{self, Made, What};
 use super::{Context, Phase};
-use crate::events::{Counter, Outcome};
 
 /// At least so many combinations may be in flight on a worker.
 const LEAST_WINDOW: usize = 64;
@@ -299,131 +299,4 @@ impl Candidate {
         };
         Made { origin, what: What::Output(decision) }
     }
-}
-
-/// One transaction of a shard.
-struct Batch<'c> {
-    context: &'c Context,
-    number: u32,
-    records: Vec<Append>,
-    written: Vec<(Id, Provenance)>,
-    released: Vec<Holding>,
-    outcomes: [u64; 4],
-    counters: BTreeMap<Counter, u64>,
-}
-
-impl<'c> Batch<'c> {
-    fn new(context: &'c Context, number: u32) -> Self {
-        Batch {
-            context,
-            number,
-            records: Vec::new(),
-            written: Vec::new(),
-            released: Vec::new(),
-            outcomes: [0; 4],
-            counters: BTreeMap::new(),
-        }
-    }
-
-    /// Every input record has exactly one outcome, however many questions it had.
-    fn add_all(&mut self, outputs: Vec<(Origin, Decision)>) {
-        let mut by_origin: BTreeMap<u64, Vec<Decision>> = BTreeMap::new();
-        for (origin, decision) in outputs {
-            by_origin.entry(origin.offset).or_default().push(decision);
-        }
-        for (offset, mut decisions) in by_origin {
-            decisions.sort_by_key(|decision| if let Decision::Sampled(it) = decision { it.ordinal } else { 0 });
-            let origin = Origin { shard: self.number, offset };
-            let outcomes: Vec<Outcome> = decisions.into_iter().map(|decision| self.add(origin, decision)).collect();
-            self.outcomes[one_outcome(&outcomes) as usize] += 1;
-        }
-    }
-
-    fn add(&mut self, origin: Origin, decision: Decision) -> Outcome {
-        match decision {
-            Decision::Asked(spent) => {
-                self.spend(&spent);
-                Outcome::Skipped
-            }
-            Decision::Unsuitable => self.skip(Counter::Unsuitable),
-            Decision::Duplicate => self.skip(Counter::Duplicates),
-            Decision::Rejected(Rejection { reason, details }) => {
-                self.context.counters.rejected(reason.counter(), self.number, origin.offset, &details);
-                self.skip(reason.counter())
-            }
-            Decision::NotLive { held, spent } => {
-                self.spend(&spent);
-                self.released.extend(held.map(|(question, sample)| Holding { question, sample, holds: false }));
-                self.skip(Counter::NotLive)
-            }
-            Decision::Buried { burial, spent } => {
-                self.spend(&spent);
-                let reason = &burial.reason;
-                self.context.counters.dead_letter(Role::Generate, &burial.stage, self.number, origin.offset, reason);
-                self.records.push(burial.record(Role::Generate, LogName::Combinations, origin));
-                Outcome::DeadLettered
-            }
-            Decision::Sampled(candidate) => {
-                self.write(*candidate);
-                Outcome::Written
-            }
-        }
-    }
-
-    fn skip(&mut self, counter: Counter) -> Outcome {
-        self.count(counter, 1);
-        Outcome::Skipped
-    }
-
-    fn write(&mut self, candidate: Candidate) {
-        let Candidate { sample_id, question, sample, references, spent, .. } = candidate;
-        self.spend(&spent);
-        self.count(Counter::Samples, 1);
-        let documents = references.into_iter().map(|reference| (reference.document, reference.version)).collect();
-        let provenance = Provenance { documents, question };
-        let json = serde_json::to_vec(&sample).expect("a sample holds text, finite numbers and maps with text keys");
-        self.push(LogName::Samples, sample_id, Some(json));
-        self.push(LogName::Provenance, sample_id, Some(codec::encode(&provenance)));
-        self.written.push((sample_id, provenance));
-    }
-
-    fn withdraw(&mut self, holding: &Holding) {
-        self.push(LogName::Samples, holding.sample, None);
-        self.push(LogName::Provenance, holding.sample, None);
-        self.released.push(holding.clone());
-        self.count(Counter::Withdrawn, 1);
-    }
-
-    /// Samples and provenance lie in the partition of the shard that writes them.
-    fn push(&mut self, log: LogName, sample: Id, value: Option<Vec<u8>>) {
-        let key = Some(sample.to_string().into_bytes());
-        self.records.push(Append { log, partition: Some(self.number), key, value });
-    }
-
-    fn spend(&mut self, spent: &Spent) {
-        self.count(Counter::Calls, u64::from(spent.usage.calls));
-        self.count(Counter::PromptTokens, spent.usage.prompt_tokens);
-        self.count(Counter::CompletionTokens, spent.usage.completion_tokens);
-        self.count(Counter::CostMicros, (spent.cost * 1e6).round() as u64);
-    }
-
-    fn count(&mut self, counter: Counter, more: u64) {
-        *self.counters.entry(counter).or_default() += more;
-    }
-
-    fn prepared(self) -> Prepared {
-        let records = self.records;
-        Prepared {
-            texts: Vec::new(),
-            outputs: Box::new(move |_| records),
-            outcomes: self.outcomes,
-            counters: self.counters.into_iter().collect(),
-        }
-    }
-}
-
-/// Written if anything was; else a dead letter if anything was; else skipped.
-fn one_outcome(outcomes: &[Outcome]) -> Outcome {
-    let any = |wanted| outcomes.contains(&wanted).then_some(wanted);
-    any(Outcome::Written).or(any(Outcome::DeadLettered)).unwrap_or(Outcome::Skipped)
 }
