@@ -1,7 +1,9 @@
 //! The command line. Every word that a user reads here is under snapshot test (`tests/cli.rs`).
 
 mod export;
+mod report;
 mod scaling;
+mod screen;
 
 use std::path::PathBuf;
 
@@ -9,7 +11,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use synthllm_operators::record::Role;
 
 pub use self::export::ExportArgs;
+pub use self::report::ReportArgs;
 pub use self::scaling::{LawArgs, ScalingArgs, ScalingCommand, ScalingFitArgs, ScalingPlotArgs, ScalingPredictArgs};
+pub use self::screen::{ScreenArgs, ScreenCommand, ScreenEvalArgs, ScreenSelectArgs, ScreenTrainArgs};
 use crate::hint::Usage;
 use crate::run::RunOptions;
 
@@ -70,6 +74,10 @@ pub enum Command {
     Plan(PlanArgs),
     /// Fit the scaling law of error against training tokens, and predict by it
     Scaling(ScalingArgs),
+    /// Learn which documents belong to the domain, and say how well
+    Screen(ScreenArgs),
+    /// Say how diverse samples are, what they cover, and what they cost, as a page or JSON
+    Report(ReportArgs),
     /// Show how far every shard is, and what it cost
     Status(JsonArgs),
     /// Check the configuration, and with --connect what it points to
@@ -177,7 +185,7 @@ pub struct DeleteArgs {
     #[arg(value_name = "ID", required_unless_present_any = ["from_file", "source"])]
     pub ids: Vec<String>,
 
-    /// A file of ids, one a line; - for standard input
+    /// A file of ids, one a line, or of JSON objects with an "id"; - for standard input
     #[arg(long, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 

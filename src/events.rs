@@ -78,8 +78,22 @@ pub enum Counter {
     Samples,
     /// Samples withdrawn.
     Withdrawn,
+    /// Questions of level 1 that the model wrote.
+    QuestionsLevel1,
+    /// Questions of level 2 that the model wrote.
+    QuestionsLevel2,
+    /// Questions of level 3 that the model wrote.
+    QuestionsLevel3,
     /// Questions dropped as exact duplicates.
     Duplicates,
+    /// Of these, of level 1.
+    DuplicatesLevel1,
+    /// Of level 2.
+    DuplicatesLevel2,
+    /// Of level 3.
+    DuplicatesLevel3,
+    /// Questions dropped because a similar one has a sample.
+    NearDuplicates,
     /// Questions dropped for their length.
     RejectedLength,
     /// Questions dropped because they repeat themselves.
@@ -104,7 +118,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 29] = [
+    pub const ALL: [Counter; 36] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -123,7 +137,14 @@ impl Counter {
         Counter::WorkCapped,
         Counter::Samples,
         Counter::Withdrawn,
+        Counter::QuestionsLevel1,
+        Counter::QuestionsLevel2,
+        Counter::QuestionsLevel3,
         Counter::Duplicates,
+        Counter::DuplicatesLevel1,
+        Counter::DuplicatesLevel2,
+        Counter::DuplicatesLevel3,
+        Counter::NearDuplicates,
         Counter::RejectedLength,
         Counter::RejectedRepetition,
         Counter::RejectedLanguage,
@@ -134,6 +155,15 @@ impl Counter {
         Counter::SettlementsAbandoned,
         Counter::GraphUpdates,
         Counter::Reconciled,
+    ];
+
+    /// Those of questions that a filter drops, in the order of the filters.
+    pub const REJECTED: [Counter; 5] = [
+        Counter::RejectedLength,
+        Counter::RejectedRepetition,
+        Counter::RejectedLanguage,
+        Counter::RejectedBenchmark,
+        Counter::NearDuplicates,
     ];
 
     /// The name in `progress`, tables and JSON.
@@ -157,7 +187,14 @@ impl Counter {
             Counter::WorkCapped => "work_capped",
             Counter::Samples => "samples",
             Counter::Withdrawn => "withdrawn",
+            Counter::QuestionsLevel1 => "questions_level1",
+            Counter::QuestionsLevel2 => "questions_level2",
+            Counter::QuestionsLevel3 => "questions_level3",
             Counter::Duplicates => "duplicates",
+            Counter::DuplicatesLevel1 => "duplicates_level1",
+            Counter::DuplicatesLevel2 => "duplicates_level2",
+            Counter::DuplicatesLevel3 => "duplicates_level3",
+            Counter::NearDuplicates => "near_duplicates",
             Counter::RejectedLength => "rejected_length",
             Counter::RejectedRepetition => "rejected_repetition",
             Counter::RejectedLanguage => "rejected_language",
@@ -179,14 +216,39 @@ impl Counter {
             _ => Counter::CombinationsLevel3,
         }
     }
+
+    /// The counter of the questions of a level that the model wrote.
+    pub fn questions(level: u8) -> Self {
+        match level {
+            1 => Counter::QuestionsLevel1,
+            2 => Counter::QuestionsLevel2,
+            _ => Counter::QuestionsLevel3,
+        }
+    }
+
+    /// The counter of the exact duplicates of a level.
+    pub fn duplicates(level: u8) -> Self {
+        match level {
+            1 => Counter::DuplicatesLevel1,
+            2 => Counter::DuplicatesLevel2,
+            _ => Counter::DuplicatesLevel3,
+        }
+    }
 }
 
 /// The counts of one role in this process. Every method may be called from any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RoleCounters {
     read: AtomicU64,
     outcomes: [AtomicU64; Outcome::ALL.len()],
     named: [AtomicU64; Counter::ALL.len()],
+}
+
+impl Default for RoleCounters {
+    fn default() -> Self {
+        let (outcomes, named) = (Default::default(), std::array::from_fn(|_| AtomicU64::default()));
+        RoleCounters { read: AtomicU64::default(), outcomes, named }
+    }
 }
 
 /// All counts of this process since its start.
@@ -392,6 +454,8 @@ pub mod redo {
     }
 }
 
+pub mod screen;
+
 /// The lines of `delete`.
 pub mod delete {
     use tracing::warn;
@@ -404,6 +468,16 @@ pub mod delete {
     /// Ids that no live document has either, beyond those named.
     pub fn more_unknown_documents(count: usize) {
         warn!("{count} more ids are of no document; their tombstones are written all the same");
+    }
+}
+
+/// What `report` says.
+pub mod report {
+    use tracing::info;
+
+    /// The questions that are compared have their embeddings.
+    pub fn embedded(questions: usize, spent: &str) {
+        info!("the embeddings of {questions} questions are there; {}", spent.trim_end());
     }
 }
 

@@ -106,7 +106,12 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
         drain: options.drain,
         generates: options.roles.contains(&Role::Generate),
         counters: Arc::new(Counters::default()),
-        purse: Arc::new(Purse::new(config.budget.limits(), options.process, options.processes)),
+        purse: Arc::new(Purse::new(
+            config.budget.limits(),
+            config.budget.part(&options.roles),
+            options.process,
+            options.processes,
+        )),
         status: Board::default(),
         stop,
         stopped_at: OnceLock::new(),

@@ -433,9 +433,14 @@ fn topics_create_creates_once() {
 #[test]
 fn looking_at_logs_that_do_not_exist_makes_none_and_says_what_to_do() {
     let place = Place::new();
-    for arguments in
-        [&["status"][..], &["export", "x.jsonl"], &["graph", "stats"], &["dead-letters", "list"], &["delete", "a"]]
-    {
+    for arguments in [
+        &["status"][..],
+        &["export", "x.jsonl"],
+        &["report", "-o", "x.html"],
+        &["graph", "stats"],
+        &["dead-letters", "list"],
+        &["delete", "a"],
+    ] {
         let done = place.run(arguments);
         assert_eq!(done.code, 1, "{arguments:?}");
         assert!(done.stderr.contains("synthllm.db") && done.stderr.contains("hint: "), "{}", done.stderr);
@@ -531,10 +536,10 @@ fn dead_letters_are_listed_for_people_and_for_programs() {
 fn the_words_of_the_command_line() {
     let place = Place::new();
     insta::with_settings!({ snapshot_path => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"), prepend_module_to_snapshot => false }, {
-        let commands: [&[&str]; 20] = [
+        let commands: [&[&str]; 25] = [
             &[], &["ingest"], &["run"], &["export"], &["delete"], &["redo"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
             &["graph", "draw"], &["plan"], &["scaling"], &["scaling", "fit"], &["scaling", "predict"],
-            &["scaling", "plot"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
+            &["scaling", "plot"], &["screen"], &["screen", "train"], &["screen", "eval"], &["screen", "select"], &["report"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
         ];
         for command in commands {
             let help = place.ok(&[command, &["-h"]].concat());

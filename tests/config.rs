@@ -35,7 +35,7 @@ fn every_file_in_configs_loads() {
             loaded.push(path.file_stem().unwrap().to_string_lossy().into_owned());
         }
     }
-    for name in ["quickstart", "kafka", "cluster", "paper-math", "reference"] {
+    for name in ["quickstart", "kafka", "cluster", "paper-math", "science", "code", "general", "reference"] {
         assert!(loaded.iter().any(|loaded| loaded == name), "configs/{name}.toml is missing");
     }
 }
@@ -45,7 +45,8 @@ fn the_reference_is_the_defaults_and_the_defaults_are_these() {
     let config = Config::default();
     let mut said = load(REFERENCE).unwrap();
     // A variable that a file names must be set; the default need not be.
-    for task in [&mut said.llm.extract, &mut said.llm.question, &mut said.llm.answer] {
+    let llm = &mut said.llm;
+    for task in [&mut llm.extract, &mut llm.question, &mut llm.answer, &mut llm.rate, &mut llm.embed] {
         assert!(std::mem::take(&mut task.api_key.required));
     }
     assert_eq!(said, config);
@@ -57,6 +58,10 @@ fn the_reference_is_the_defaults_and_the_defaults_are_these() {
     assert_eq!((config.generate.answers, config.generate.questions), (1, [5, 5, 3]));
     assert_eq!((config.graph.max_concepts, config.graph.min_key_concepts), (200, 3));
     assert!(!config.graph.updates);
+    let train = &config.screen.train;
+    assert_eq!((train.rounds, train.keep, &train.examples), (2, 6.5, &None));
+    let limits = &config.screen.limits;
+    assert_eq!((limits.least_words, limits.most_repeated_runs, config.screen.near_duplicates), (0, 1.0, None));
     assert_eq!(config.run.commit_interval, Duration::from_millis(200));
     assert_eq!(config.llm.of(Task::Extract).settings.structured, Structured::JsonSchema);
 }
@@ -77,6 +82,7 @@ fn keys_that_the_reference_comments_out_are_keys() {
     let properties = tempfile::NamedTempFile::new().unwrap();
     let text = said.join("\n").replace("\"client.properties\"", &format!("{:?}", properties.path()));
     let text = text.replace("prompts = \"prompts\"", &format!("prompts = {:?}", folder().join("prompts")));
+    let text = text.replace("\"my-examples.jsonl\"", &format!("{:?}", folder().join("demo/corpus.jsonl")));
     assert!(REFERENCE.lines().filter(|line| is_key(line)).count() >= 9);
     let config = load(&text).unwrap();
     assert_eq!(config.sampling.limit.of(1), Some(1000));
@@ -131,14 +137,15 @@ fn a_task_overrides_what_llm_says_and_inherits_the_rest() {
 
 #[test]
 fn a_budget_is_more_than_nothing_and_one_of_cost_needs_every_price() {
-    let text = "[budget]\ntokens = 0\ncost = -1.0\ntokens_per_day = -5\ncost_per_day = inf\n\n\
+    let text = "[budget]\ntokens = 0\ncost = -1.0\ntokens_per_day = -5\ncost_per_day = inf\nextract_share = 1.5\n\n\
                 [llm]\nprice = { prompt = 1.0, completion = 1.0 }\n";
     insta::assert_snapshot!(load(text).unwrap_err(), @r"
-    the configuration has 4 problems
+    the configuration has 5 problems
       synthllm.toml:2: `budget.tokens`: found 0, expected at least 1
       synthllm.toml:3: `budget.cost`: found -1, expected more than 0 and at most 1000000000
       synthllm.toml:4: `budget.tokens_per_day`: invalid value: integer `-5`, expected u64
       synthllm.toml:5: `budget.cost_per_day`: found inf, expected more than 0 and at most 1000000000
+      synthllm.toml:6: `budget.extract_share`: found 1.5, expected 0 to 1
     ");
     let text = "budget.cost = 2.0\nllm.price.prompt = 0.5\n[llm.answer]\nprice = { prompt = 1.0, completion = 1.0 }\n";
     insta::assert_snapshot!(load(text).unwrap_err(), @r"

@@ -115,17 +115,17 @@ pub fn combined_schema(limits: &Limits) -> String {
     object_schema(&[("questions", &array_schema(&item, 1, limits.questions))])
 }
 
-fn object_schema(properties: &[(&str, &str)]) -> String {
+pub(crate) fn object_schema(properties: &[(&str, &str)]) -> String {
     let members = properties.iter().map(|(name, schema)| format!("\"{name}\":{schema}")).collect::<Vec<_>>().join(",");
     let required = properties.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
     format!(r#"{{"type":"object","properties":{{{members}}},"required":[{required}],"additionalProperties":false}}"#)
 }
 
-fn array_schema(items: &str, least: usize, most: usize) -> String {
+pub(crate) fn array_schema(items: &str, least: usize, most: usize) -> String {
     format!(r#"{{"type":"array","items":{items},"minItems":{least},"maxItems":{most}}}"#)
 }
 
-fn text_schema(longest: usize) -> String {
+pub(crate) fn text_schema(longest: usize) -> String {
     format!(r#"{{"type":"string","minLength":1,"maxLength":{longest}}}"#)
 }
 
@@ -213,7 +213,7 @@ fn picked(list: &Value, offered: &[String]) -> Vec<String> {
 }
 
 /// The JSON object in a text: the whole of it, or what a fenced block or surrounding prose holds.
-fn object(text: &str) -> Result<Value, AnswerProblem> {
+pub(crate) fn object(text: &str) -> Result<Value, AnswerProblem> {
     let text = text.trim();
     if text.is_empty() {
         return Err(problem("it is empty"));
@@ -241,7 +241,7 @@ fn first_value(text: &str) -> Option<Map<String, Value>> {
     serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
 }
 
-fn items<'a>(answer: &'a Value, field: &str) -> Result<&'a [Value], AnswerProblem> {
+pub(crate) fn items<'a>(answer: &'a Value, field: &str) -> Result<&'a [Value], AnswerProblem> {
     match &answer[field] {
         Value::Array(items) => Ok(items),
         Value::Null => Err(problem(&format!("the field \"{field}\" is missing"))),
@@ -265,11 +265,11 @@ fn question(value: &Value, limits: &Limits) -> Option<String> {
     bounded(value, limits.question_length).filter(|question| !fold(question).is_empty())
 }
 
-fn bounded(value: &Value, longest: usize) -> Option<String> {
+pub(crate) fn bounded(value: &Value, longest: usize) -> Option<String> {
     let text = value.as_str()?.trim();
     (text.chars().count() <= longest).then(|| text.to_owned())
 }
 
-fn problem(text: &str) -> AnswerProblem {
+pub(crate) fn problem(text: &str) -> AnswerProblem {
     AnswerProblem(text.to_owned())
 }

@@ -138,6 +138,47 @@ fn share(whole: u64, part: u64, parts: u64) -> u64 {
     whole / parts + u64::from(part < whole % parts)
 }
 
+/// Which roles a budget is for. Roles that run apart know nothing of each other's spending before it is committed, so each has a part
+/// of its own.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Part {
+    /// All that ask a model.
+    Whole,
+    /// `extract` alone, with this share from 0 to 1.
+    Extract(f64),
+    /// `generate` alone; `extract` has this share.
+    Generate(f64),
+}
+
+impl Part {
+    /// The part of each limit; the parts of both roles are together the whole.
+    pub fn of(self, whole: &Limits) -> Limits {
+        let part = |whole: Option<u64>| whole.map(|whole| self.of_number(whole));
+        Limits {
+            tokens: part(whole.tokens),
+            cost: part(whole.cost),
+            tokens_per_day: part(whole.tokens_per_day),
+            cost_per_day: part(whole.cost_per_day),
+        }
+    }
+
+    fn of_number(self, whole: u64) -> u64 {
+        let extract = |share: f64| ((whole as f64 * share) as u64).min(whole);
+        match self {
+            Part::Whole => whole,
+            Part::Extract(share) => extract(share),
+            Part::Generate(share) => whole - extract(share),
+        }
+    }
+
+    /// What counts as spent of a part when these roles have spent `own` of a whole of which `all` is spent. It is more than `own`
+    /// where the roles ran together before and one of them used what would now be the other's part: together they never exceed
+    /// the whole.
+    pub fn spent(self, whole: u64, own: u64, all: u64) -> u64 {
+        own.max((self.of_number(whole) + all).saturating_sub(whole))
+    }
+}
+
 /// What a record that is under way may still use.
 #[derive(PartialEq, Eq, Debug)]
 #[must_use = "what is reserved must be settled"]

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or an environment variable, or draws an unseeded random number. What touches the
 //! world lies in `src/` of the `synthllm` crate and calls this one.
 
+pub mod aliases;
 pub mod answers;
 pub mod ask;
 pub mod budget;
@@ -29,6 +30,8 @@ pub mod reconcile;
 pub mod record;
 pub mod revise;
 pub mod schedule;
+pub mod screen;
+pub mod screening_answers;
 pub mod settle;
 pub mod settlement;
 pub mod shingle;

@@ -101,18 +101,6 @@ pub enum TextProblem {
     },
 }
 
-impl TextProblem {
-    /// The name by which texts with this problem are counted.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            TextProblem::TooShort { .. } => "too-short",
-            TextProblem::TooLong { .. } => "too-long",
-            TextProblem::Repetitive { .. } => "repetitive",
-            TextProblem::OtherLanguage { .. } => "language",
-        }
-    }
-}
-
 /// Measures a text.
 ///
 /// ```
@@ -203,7 +191,13 @@ mod tests {
     use super::*;
 
     fn reasons(text: &str, limits: &TextLimits) -> Vec<&'static str> {
-        measure(text).problems(limits).iter().map(TextProblem::reason).collect()
+        let reason = |problem: &TextProblem| match problem {
+            TextProblem::TooShort { .. } => "too-short",
+            TextProblem::TooLong { .. } => "too-long",
+            TextProblem::Repetitive { .. } => "repetitive",
+            TextProblem::OtherLanguage { .. } => "language",
+        };
+        measure(text).problems(limits).iter().map(reason).collect()
     }
 
     #[test]

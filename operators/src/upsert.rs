@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aliases::Aliases;
 use crate::id::DocumentId;
-use crate::normal::concept_name;
 use crate::record::{ExtractionConcepts, Node, Pointer, Version};
 
 /// A record of `extractions` as the graph sees it.
@@ -46,23 +46,29 @@ pub struct Content {
 
 impl Entry {
     /// The entry of a record. Of its concepts the first `max_concepts` count: topics first, then key concepts, each in the
-    /// order in which they stand.
-    pub fn of(document: &str, place: Pointer, record: Option<ExtractionConcepts<'_>>, max_concepts: usize) -> Entry {
+    /// order in which they stand, and each under the name that `aliases` give it.
+    pub fn of(
+        document: &str,
+        place: Pointer,
+        record: Option<ExtractionConcepts<'_>>,
+        max_concepts: usize,
+        aliases: &Aliases,
+    ) -> Entry {
         Entry {
             document: document.to_owned(),
             partition: place.partition,
             offset: place.offset,
-            content: record.map(|record| Content::of(&record, max_concepts)),
+            content: record.map(|record| Content::of(&record, max_concepts, aliases)),
         }
     }
 }
 
 impl Content {
-    fn of(record: &ExtractionConcepts<'_>, max_concepts: usize) -> Content {
+    fn of(record: &ExtractionConcepts<'_>, max_concepts: usize, aliases: &Aliases) -> Content {
         let nested = record.topics.iter().flat_map(|(_, key_concepts)| key_concepts);
         // One beyond the cap tells that there are more.
-        let mut topics = names(record.topics.iter().map(|(name, _)| *name), max_concepts + 1);
-        let mut key_concepts = names(nested.chain(&record.key_concepts).copied(), max_concepts + 1);
+        let mut topics = names(record.topics.iter().map(|(name, _)| *name), max_concepts + 1, aliases);
+        let mut key_concepts = names(nested.chain(&record.key_concepts).copied(), max_concepts + 1, aliases);
         let capped = topics.len() + key_concepts.len() > max_concepts;
         topics.truncate(max_concepts);
         key_concepts.truncate(max_concepts - topics.len());
@@ -72,9 +78,9 @@ impl Content {
 
 /// Normalised names, each once, in order of their first mention; empty ones are nothing. Not more than `most`, so that looking for
 /// one among them is cheap.
-fn names<'a>(display: impl Iterator<Item = &'a str>, most: usize) -> Vec<String> {
+fn names<'a>(display: impl Iterator<Item = &'a str>, most: usize, aliases: &Aliases) -> Vec<String> {
     let mut names = Vec::new();
-    for name in display.map(concept_name) {
+    for name in display.map(|display| aliases.name(display)) {
         if names.len() == most {
             break;
         }

@@ -1,5 +1,6 @@
 //! What an extraction becomes in the graph.
 
+use synthllm_operators::aliases::Aliases;
 use synthllm_operators::record::{Extraction, Pointer, Topic, Usage};
 use synthllm_operators::upsert::Entry;
 
@@ -33,8 +34,9 @@ fn concepts_are_normalised_and_count_once() {
         &[("Real  Analysis", &["Limit", "series"]), ("real analysis", &["LIMIT"])],
         &["Series", "  ", "Limit of a sum"],
     );
-    let content =
-        Entry::of("a", Pointer { partition: 3, offset: 9 }, Some((&extraction).into()), 200).content.expect("it is live");
+    let content = Entry::of("a", Pointer { partition: 3, offset: 9 }, Some((&extraction).into()), 200, &Aliases::default())
+        .content
+        .expect("it is live");
     assert_eq!(content.topics, ["real analysis"]);
     assert_eq!(content.key_concepts, ["limit", "series", "limit of a sum"]);
     assert!(!content.capped);
@@ -44,7 +46,9 @@ fn concepts_are_normalised_and_count_once() {
 fn beyond_the_cap_concepts_are_left_out_and_flagged() {
     let extraction = extraction(&[("t", &["a", "b"]), ("s", &["c"])], &["d"]);
     let with_cap = |cap| {
-        Entry::of("a", Pointer { partition: 0, offset: 0 }, Some((&extraction).into()), cap).content.expect("it is live")
+        Entry::of("a", Pointer { partition: 0, offset: 0 }, Some((&extraction).into()), cap, &Aliases::default())
+            .content
+            .expect("it is live")
     };
     let content = with_cap(4);
     assert_eq!((content.topics.join(" "), content.key_concepts.join(" ")), ("t s".to_owned(), "a b".to_owned()));
@@ -55,6 +59,6 @@ fn beyond_the_cap_concepts_are_left_out_and_flagged() {
 
 #[test]
 fn a_tombstone_has_no_content() {
-    let entry = Entry::of("a", Pointer { partition: 1, offset: 2 }, None, 200);
+    let entry = Entry::of("a", Pointer { partition: 1, offset: 2 }, None, 200, &Aliases::default());
     assert_eq!((entry.partition, entry.offset, entry.content), (1, 2, None));
 }

@@ -1,7 +1,8 @@
 //! A connection between each two processes beside timely's, on which each says every moment that it lives, and at its end why.
 //!
 //! Law: a process that dies, stands still for longer than the patience, or can't be reached, ends all others at once, with its
-//! number and the reason; a stop of one is a stop of all; a good end is said and is no loss.
+//! number and the reason; one that ends for such a loss says so before, since its own end may be noticed first; a stop of one is a stop of
+//! all; a good end is said and is no loss.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -32,9 +33,12 @@ struct Peer {
     done: AtomicBool,
 }
 
+/// All others.
+type Peers = Arc<[Peer]>;
+
 /// The lifelines of this process. They live as long as it does.
 pub struct Lifelines {
-    peers: Vec<Arc<Peer>>,
+    peers: Peers,
     /// Whether this process has ended well: then nobody is missed any more.
     over: Arc<AtomicBool>,
 }
@@ -43,22 +47,24 @@ impl Lifelines {
     /// Watches the others: `(process, address, connection)`. A stop is passed on in both directions.
     pub(super) fn start(peers: Vec<(usize, String, TcpStream)>, patience: Duration, stop: Arc<AtomicBool>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let mut watched = Vec::new();
+        let (mut all, mut readers) = (Vec::new(), Vec::new());
         for (process, address, stream) in peers {
             // Without timeouts a frozen process would be waited for, so their failure is a loss.
             let prepared = stream.set_write_timeout(Some(WRITE)).and_then(|()| stream.set_read_timeout(Some(patience)));
-            let reader = prepared.and_then(|()| stream.try_clone());
-            let peer = Arc::new(Peer { process, address, writer: Mutex::new(stream), done: AtomicBool::new(false) });
+            readers.push(prepared.and_then(|()| stream.try_clone()));
+            all.push(Peer { process, address, writer: Mutex::new(stream), done: AtomicBool::new(false) });
+        }
+        let peers: Peers = all.into();
+        for (number, reader) in readers.into_iter().enumerate() {
             match reader {
                 Ok(reader) => {
-                    let (peer, stop, over) = (Arc::clone(&peer), Arc::clone(&stop), Arc::clone(&over));
-                    std::thread::spawn(move || watch(&peer, reader, patience, &stop, &over));
+                    let (peers, stop, over) = (Arc::clone(&peers), Arc::clone(&stop), Arc::clone(&over));
+                    std::thread::spawn(move || watch(&peers, number, reader, patience, &stop, &over));
                 }
-                Err(error) => lose(&peer, &error.to_string()),
+                Err(error) => lose(&peers, &peers[number], &error.to_string()),
             }
-            watched.push(peer);
         }
-        let lifelines = Lifelines { peers: watched, over };
+        let lifelines = Lifelines { peers, over };
         lifelines.beat(stop);
         lifelines.hear_timely();
         lifelines
@@ -66,7 +72,7 @@ impl Lifelines {
 
     /// Says that this process lives, and whether it was told to stop.
     fn beat(&self, stop: Arc<AtomicBool>) {
-        let (peers, over) = (self.peers.clone(), Arc::clone(&self.over));
+        let (peers, over) = (Arc::clone(&self.peers), Arc::clone(&self.over));
         std::thread::spawn(move || {
             let mut passed_on = false;
             while !over.load(Ordering::Relaxed) {
@@ -81,7 +87,7 @@ impl Lifelines {
 
     /// timely panics in its own threads when a connection breaks; the reason comes by the lifeline.
     fn hear_timely(&self) {
-        let peers = self.peers.clone();
+        let peers = Arc::clone(&self.peers);
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let name = std::thread::current().name().unwrap_or_default().to_owned();
@@ -90,7 +96,7 @@ impl Lifelines {
             match lost {
                 Some(peer) => {
                     std::thread::sleep(FIRST_WORD);
-                    lose(peer, "timely's connection with it broke");
+                    lose(&peers, peer, "timely's connection with it broke");
                 }
                 None => usual(panic),
             }
@@ -106,8 +112,7 @@ impl Lifelines {
     /// This process can't go on; the others learn why, and end.
     pub fn fail(&self, reason: &str) {
         self.over.store(true, Ordering::Relaxed);
-        let reason = reason.replace('\n', " ");
-        self.peers.iter().for_each(|peer| peer.say(&[&[FAILED], reason.as_bytes(), b"\n"].concat()));
+        self.peers.iter().for_each(|peer| peer.say_why(reason));
     }
 }
 
@@ -117,10 +122,15 @@ impl Peer {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let _heard = writer.write_all(words).is_ok();
     }
+
+    fn say_why(&self, reason: &str) {
+        self.say(&[&[FAILED], reason.replace('\n', " ").as_bytes(), b"\n"].concat());
+    }
 }
 
-/// Hears what a process says until it has ended well, or this one has.
-fn watch(peer: &Peer, stream: TcpStream, patience: Duration, stop: &AtomicBool, over: &AtomicBool) {
+/// Hears what the process at this place of all says until it has ended well, or this one has.
+fn watch(peers: &Peers, place: usize, stream: TcpStream, patience: Duration, stop: &AtomicBool, over: &AtomicBool) {
+    let peer = &peers[place];
     let mut reader = BufReader::new(stream);
     let reason = loop {
         let heard = Instant::now();
@@ -147,15 +157,17 @@ fn watch(peer: &Peer, stream: TcpStream, patience: Duration, stop: &AtomicBool, 
         }
     };
     if !over.load(Ordering::Relaxed) {
-        lose(peer, &reason);
+        lose(peers, peer, &reason);
     }
 }
 
 /// A process is gone, and without it this one can't go on. What is committed stays; the rest is done again after the restart.
-fn lose(peer: &Peer, reason: &str) {
-    if peer.done.load(Ordering::Relaxed) {
+fn lose(peers: &Peers, lost: &Peer, reason: &str) {
+    if lost.done.load(Ordering::Relaxed) {
         return;
     }
-    crate::events::cluster::lost(peer.process, &peer.address, reason);
+    crate::events::cluster::lost(lost.process, &lost.address, reason);
+    let others = peers.iter().filter(|peer| peer.process != lost.process);
+    others.for_each(|peer| peer.say_why(&format!("lost process {} at {}: {reason}", lost.process, lost.address)));
     std::process::exit(1);
 }

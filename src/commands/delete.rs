@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use serde_json::{Map, Value};
 use synthllm_log::{Append, Log, LogName, Record};
 use synthllm_operators::codec;
 use synthllm_operators::decode::{Limits, decode};
@@ -60,10 +61,20 @@ fn read_ids(file: &Path, ids: &mut BTreeSet<String>) -> std::io::Result<()> {
     for line in input.lines() {
         let line = line?;
         if !line.trim().is_empty() {
-            ids.insert(line.trim().to_owned());
+            ids.insert(id_of_object(&line).unwrap_or_else(|| line.trim().to_owned()));
         }
     }
     Ok(())
+}
+
+/// The `id` of a JSON object, such as `screen select` writes.
+fn id_of_object(line: &str) -> Option<String> {
+    let object: Map<String, Value> = serde_json::from_str(line).ok()?;
+    match object.get("id")? {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
 }
 
 /// The documents to be found that are live, with the partition in which each is.
@@ -164,4 +175,18 @@ fn positions_of_extract(log: &Arc<dyn Log>) -> anyhow::Result<Vec<(u32, u64)>> {
         }
     }
     Ok(positions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_line_or_that_of_an_object() {
+        let file = tempfile::NamedTempFile::new().expect("the system gives a file");
+        let lines = "plain id\n\n{\"id\": \"a \\u00e9\", \"reason\": \"score\"}\n{\"id\": 7}\n{\"no\": \"id\"}\n{cut\n";
+        std::fs::write(file.path(), lines).expect("the file is writable");
+        let ids = ids(&["named".to_owned()], Some(file.path())).expect("the file is there");
+        assert_eq!(ids, ["plain id", "a é", "7", "{\"no\": \"id\"}", "{cut", "named"].map(str::to_owned).into());
+    }
 }

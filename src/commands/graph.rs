@@ -9,7 +9,6 @@ use synthllm_operators::codec;
 use synthllm_operators::graph::{Found, Outcome};
 use synthllm_operators::id::{ConceptId, Kind, walk_combination};
 use synthllm_operators::index::Index;
-use synthllm_operators::normal::concept_name;
 use synthllm_operators::record::{Extraction, Node, Pointer};
 use synthllm_operators::schedule::Quota;
 use synthllm_operators::settle::draw_all;
@@ -19,7 +18,7 @@ use synthllm_operators::walk::Settings;
 
 use super::{count, print, print_json};
 use crate::cli::{DrawArgs, JsonArgs, NeighborsArgs};
-use crate::config::{Config, Start};
+use crate::config::{Config, GraphConfig, Start};
 use crate::logs;
 
 /// `graph stats`: exact counts of nodes and distinct edges.
@@ -64,7 +63,7 @@ struct Neighbor {
 pub fn neighbors(config: &Config, args: &NeighborsArgs) -> anyhow::Result<()> {
     let (entries, shards) = entries(config)?;
     let index = index_of(&entries, shards);
-    let name = concept_name(&args.concept);
+    let name = config.graph.aliases.name(&args.concept);
     let kinds = [Kind::Topic, Kind::KeyConcept].into_iter();
     let found: Vec<_> = kinds.filter_map(|kind| neighborhood(&index, shards, kind, &name, args.limit)).collect();
     if found.is_empty() {
@@ -168,7 +167,8 @@ fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
         let name = || format!("can't read extractions/{} at offset {}", place.partition, place.offset);
         let extraction: Extraction = codec::decode(&record.value.unwrap_or_default()).with_context(name)?;
         let document = String::from_utf8(key).with_context(name)?;
-        entries.push(Entry::of(&document, place, Some((&extraction).into()), config.graph.max_concepts));
+        let GraphConfig { max_concepts, aliases, .. } = &config.graph;
+        entries.push(Entry::of(&document, place, Some((&extraction).into()), *max_concepts, aliases));
     }
     // The index takes a shard's entries in the order of their offsets, and an earlier one for a repetition.
     entries.sort_unstable_by_key(|entry| (entry.partition, entry.offset));

@@ -21,7 +21,9 @@ mod graph;
 pub mod ingest;
 mod plan;
 mod redo;
+mod report;
 mod scaling;
+mod screen;
 mod status;
 mod topics;
 
@@ -52,6 +54,8 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
             GraphCommand::Draw(args) => graph::draw(&config, args).map(success),
         },
         Command::Plan(args) => plan::execute(&config, args).map(success),
+        Command::Screen(args) => screen::execute(&config, args).map(success),
+        Command::Report(args) => report::execute(&config, args).map(success),
         Command::Status(args) => status::execute(&config, args).map(success),
         Command::Check(args) => check::execute(&config, args, &shown_file(cli)).map(success),
         Command::DeadLetters(args) => match &args.command {

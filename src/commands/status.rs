@@ -92,10 +92,11 @@ fn status(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Status> {
     Ok(Status { app: config.app.clone(), logs: logs::place(config), totals: totals(config, log, &shards)?, shards })
 }
 
-type Shards = BTreeMap<(Role, u32), ShardProgress>;
+/// The progress of every shard of every role.
+pub type Shards = BTreeMap<(Role, u32), ShardProgress>;
 
 /// What each shard committed last.
-fn progress(log: &Arc<dyn Log>) -> anyhow::Result<Shards> {
+pub fn progress(log: &Arc<dyn Log>) -> anyhow::Result<Shards> {
     let mut shards = Shards::new();
     for (key, record) in logs::live(log, LogName::Progress)? {
         let name = || format!("can't read progress/{} at offset {}", record.partition, record.offset);

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use synthllm_llm::{Price, TaskSettings};
+use synthllm_operators::aliases::Aliases;
 use synthllm_operators::text_checks::{self, TextLimits};
 
 use super::layers::{Layers, Place};
 use super::problem::Problem;
-use super::raw::{RawBudget, RawConfig, RawFilters, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawTask};
+use super::raw::{
+    RawBudget, RawByLevel, RawConfig, RawFilters, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawScreen,
+    RawScreenTrain, RawTask,
+};
 use super::secret::ApiKey;
 use super::settings::{
     BudgetConfig, Config, ExtractConfig, FiltersConfig, GenerateConfig, GraphConfig, Limits, LlmConfig, LogConfig, LogKind,
-    Properties, RunConfig, SamplingConfig, Source, TaskConfig,
+    Properties, RunConfig, SamplingConfig, ScreenConfig, ScreenTrainConfig, Source, TaskConfig,
 };
 
 /// Checks everything. Problems of keys that are reported already are not reported again.
@@ -39,6 +43,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Prob
         generate: checker.generate(raw.generate),
         filters: checker.filters(raw.filters),
         graph: checker.graph(&raw.graph),
+        screen: checker.screen(raw.screen),
         run: checker.run(&raw.run),
     };
     (problems.len() == before).then_some(config)
@@ -141,7 +146,18 @@ impl Checker<'_, '_> {
             extract: self.task(raw, "extract", &raw.extract),
             question: self.task(raw, "question", &raw.question),
             answer: self.task(raw, "answer", &raw.answer),
+            rate: self.task(raw, "rate", &raw.rate),
+            embed: self.embed(raw),
         }
+    }
+
+    /// Fields of chat requests, such as `top_p`, are no fields of requests for embeddings: only its own count.
+    fn embed(&mut self, llm: &RawLlm) -> TaskConfig {
+        let mut task = self.task(llm, "embed", &llm.embed);
+        if llm.embed.extra.is_none() {
+            task.settings.extra.clear();
+        }
+        task
     }
 
     fn task(&mut self, llm: &RawLlm, name: &str, own: &RawTask) -> TaskConfig {
@@ -262,24 +278,20 @@ impl Checker<'_, '_> {
         GenerateConfig {
             answers: self.between("generate.answers", raw.answers, 0, 64),
             withdraw: raw.withdraw,
-            questions: [
-                self.between("generate.questions.level1", raw.questions.level1, 1, 20),
-                self.between("generate.questions.level2", raw.questions.level2, 1, 20),
-                self.between("generate.questions.level3", raw.questions.level3, 1, 20),
-            ],
+            questions: self.by_level("generate.questions", &raw.questions, 20),
+            calls: self.by_level("generate.calls", &raw.calls, 100),
             max_prompt_tokens: self.at_least("generate.max_prompt_tokens", raw.max_prompt_tokens, 50),
         }
     }
 
+    fn by_level(&mut self, table: &str, raw: &RawByLevel, most: u32) -> [u32; 3] {
+        let levels = [("level1", raw.level1), ("level2", raw.level2), ("level3", raw.level3)];
+        levels.map(|(level, number)| self.between(&format!("{table}.{level}"), number, 1, most))
+    }
+
     fn filters(&mut self, raw: RawFilters) -> FiltersConfig {
-        let repetition = raw.most_repetition;
-        self.require((0.0..=1.0).contains(&repetition), "filters.most_repetition", || {
-            format!("found {repetition}, expected 0 to 1")
-        });
-        let unknown = raw.languages.iter().find(|language| !text_checks::is_known(language));
-        self.require(unknown.is_none(), "filters.languages", || {
-            format!("found {:?}, expected ISO 639-3 codes such as \"eng\"", unknown.map_or("", String::as_str))
-        });
+        let repetition = self.between("filters.most_repetition", raw.most_repetition, 0.0, 1.0);
+        self.languages("filters.languages", &raw.languages);
         let missing = raw.benchmarks.iter().find(|benchmark| !benchmark.file.is_file());
         self.require(missing.is_none(), "filters.benchmarks", || {
             format!("found {}, expected a file", missing.map_or(Path::new(""), |benchmark| &benchmark.file).display())
@@ -296,7 +308,23 @@ impl Checker<'_, '_> {
             },
             benchmarks: raw.benchmarks,
             benchmark_words: self.between("filters.benchmark_words", raw.benchmark_words, 1, 1000),
+            near_duplicates: self.similarity("filters.near_duplicates", raw.near_duplicates),
         }
+    }
+
+    fn languages(&mut self, key: &str, languages: &[String]) {
+        let unknown = languages.iter().find(|language| !text_checks::is_known(language));
+        self.require(unknown.is_none(), key, || {
+            format!("found {:?}, expected ISO 639-3 codes such as \"eng\"", unknown.map_or("", String::as_str))
+        });
+    }
+
+    /// From which similarity on texts are near-duplicates; nothing for 0.
+    fn similarity(&mut self, key: &str, similarity: f64) -> Option<f64> {
+        self.require((0.0..=1.0).contains(&similarity), key, || {
+            format!("found {similarity}, expected a similarity up to 1, or 0 for none")
+        });
+        (similarity > 0.0 && similarity <= 1.0).then_some(similarity)
     }
 
     fn graph(&mut self, raw: &RawGraph) -> GraphConfig {
@@ -305,11 +333,62 @@ impl Checker<'_, '_> {
             min_key_concepts: self.between("graph.min_key_concepts", raw.min_key_concepts, 1, 5),
             max_waiting: self.at_least("graph.max_waiting", raw.max_waiting, 1),
             updates: raw.updates,
+            aliases: self.aliases(&raw.aliases),
         }
     }
 
+    fn screen(&mut self, raw: RawScreen) -> ScreenConfig {
+        let repetition = self.between("screen.most_repetition", raw.most_repetition, 0.0, 1.0);
+        self.languages("screen.languages", &raw.languages);
+        ScreenConfig {
+            limits: TextLimits {
+                least_words: raw.least_words,
+                most_words: self.at_least("screen.most_words", raw.most_words, raw.least_words.max(1)),
+                most_characters: usize::MAX,
+                most_repeated_runs: repetition,
+                most_repeated_lines: repetition,
+                languages: raw.languages,
+            },
+            near_duplicates: self.similarity("screen.near_duplicates", raw.near_duplicates),
+            train: self.screen_train(raw.train),
+        }
+    }
+
+    fn screen_train(&mut self, raw: RawScreenTrain) -> ScreenTrainConfig {
+        let key = |name: &str| format!("screen.train.{name}");
+        let missing = raw.examples.as_ref().filter(|path| !Path::new(path.as_str()).exists());
+        self.require(missing.is_none(), &key("examples"), || {
+            format!("found {:?}, expected a file or folder of documents", missing.map_or("", String::as_str))
+        });
+        ScreenTrainConfig {
+            documents: self.at_least(&key("documents"), raw.documents, 20),
+            positives: self.at_least(&key("positives"), raw.positives, 10),
+            examples: raw.examples.map(PathBuf::from),
+            negatives: self.at_least(&key("negatives"), raw.negatives, 10),
+            units: self.between(&key("units"), raw.units, 1, 100),
+            rounds: self.between(&key("rounds"), raw.rounds, 1, 10),
+            sample: self.at_least(&key("sample"), raw.sample, 10),
+            selected: raw.selected,
+            keep: self.between(&key("keep"), raw.keep, 1.0, 10.0),
+            trees: self.between(&key("trees"), raw.trees, 1, 10_000),
+            least_in_leaf: self.between(&key("least_in_leaf"), raw.least_in_leaf, 1, 1000),
+            seed: raw.seed,
+            held_out: self.between(&key("held_out"), raw.held_out, 0.01, 0.9),
+            cut: self.at_least(&key("cut"), raw.cut, 100),
+            batch: self.between(&key("batch"), raw.batch, 1, 2048),
+        }
+    }
+
+    fn aliases(&mut self, raw: &BTreeMap<String, String>) -> Aliases {
+        let aliases = Aliases::new(raw.iter().map(|(alias, name)| (alias.as_str(), name.as_str())));
+        self.require(aliases.is_ok(), "graph.aliases", || {
+            aliases.as_ref().map_or_else(ToString::to_string, |_| String::new())
+        });
+        aliases.unwrap_or_default()
+    }
+
     fn budget(&mut self, raw: &RawConfig) -> BudgetConfig {
-        let RawBudget { tokens, cost, tokens_per_day, cost_per_day } = raw.budget;
+        let RawBudget { tokens, cost, tokens_per_day, cost_per_day, extract_share } = raw.budget;
         for (key, tokens) in [("budget.tokens", tokens), ("budget.tokens_per_day", tokens_per_day)] {
             self.require(tokens != Some(0), key, || "found 0, expected at least 1".into());
         }
@@ -325,7 +404,10 @@ impl Checker<'_, '_> {
                 self.problem(key, message, Some(hint.into()));
             }
         }
-        BudgetConfig { tokens, cost, tokens_per_day, cost_per_day }
+        self.require((0.0..=1.0).contains(&extract_share), "budget.extract_share", || {
+            format!("found {extract_share}, expected 0 to 1")
+        });
+        BudgetConfig { tokens, cost, tokens_per_day, cost_per_day, extract_share }
     }
 
     /// The keys of the prices that the user has not set, of the tasks that are asked.

@@ -19,5 +19,6 @@ pub use problem::{Problem, Problems};
 pub use secret::ApiKey;
 pub use settings::{
     Benchmark, BudgetConfig, Config, ExtractConfig, FiltersConfig, GenerateConfig, GraphConfig, Limits, LlmConfig,
-    LogConfig, LogKind, Properties, RunConfig, SamplingConfig, Source, Start, TaskConfig, When, Withdraw, fingerprint,
+    LogConfig, LogKind, Properties, RunConfig, SamplingConfig, ScreenConfig, ScreenTrainConfig, Source, Start, TaskConfig,
+    When, Withdraw, fingerprint,
 };

@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
     pub generate: RawGenerate,
     pub filters: RawFilters,
     pub graph: RawGraph,
+    pub screen: RawScreen,
     pub budget: RawBudget,
     pub run: RawRun,
 }
@@ -65,6 +66,8 @@ pub(super) struct RawLlm {
     pub extract: RawTask,
     pub question: RawTask,
     pub answer: RawTask,
+    pub rate: RawTask,
+    pub embed: RawTask,
 }
 
 /// `[llm.extract]` and its like: every key may override the one of `[llm]`.
@@ -123,13 +126,14 @@ pub(super) struct RawLimit {
 pub(super) struct RawGenerate {
     pub answers: u32,
     pub withdraw: Withdraw,
-    pub questions: RawQuestions,
+    pub questions: RawByLevel,
+    pub calls: RawByLevel,
     pub max_prompt_tokens: usize,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawQuestions {
+pub(super) struct RawByLevel {
     pub level1: u32,
     pub level2: u32,
     pub level3: u32,
@@ -144,6 +148,7 @@ pub(super) struct RawFilters {
     pub languages: Vec<String>,
     pub benchmarks: Vec<Benchmark>,
     pub benchmark_words: usize,
+    pub near_duplicates: f64,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +158,38 @@ pub(super) struct RawGraph {
     pub min_key_concepts: usize,
     pub max_waiting: u64,
     pub updates: bool,
+    pub aliases: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScreen {
+    pub least_words: usize,
+    pub most_words: usize,
+    pub most_repetition: f64,
+    pub languages: Vec<String>,
+    pub near_duplicates: f64,
+    pub train: RawScreenTrain,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScreenTrain {
+    pub documents: usize,
+    pub positives: usize,
+    pub examples: Option<String>,
+    pub negatives: usize,
+    pub units: usize,
+    pub rounds: u32,
+    pub sample: usize,
+    pub selected: usize,
+    pub keep: f64,
+    pub trees: usize,
+    pub least_in_leaf: usize,
+    pub seed: u64,
+    pub held_out: f64,
+    pub cut: usize,
+    pub batch: usize,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +199,7 @@ pub(super) struct RawBudget {
     pub cost: Option<f64>,
     pub tokens_per_day: Option<u64>,
     pub cost_per_day: Option<f64>,
+    pub extract_share: f64,
 }
 
 #[derive(Deserialize)]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use synthllm_llm::key::SecretError;
 use synthllm_llm::{Task, TaskSettings};
 use synthllm_log::factory::LogSettings;
 use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
+use synthllm_operators::aliases::Aliases;
+use synthllm_operators::record::Role;
 use synthllm_operators::text_checks::TextLimits;
 use synthllm_operators::{answers, budget, decode, provenance};
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub filters: FiltersConfig,
     /// `[graph]`
     pub graph: GraphConfig,
+    /// `[screen]`
+    pub screen: ScreenConfig,
     /// `[budget]`
     pub budget: BudgetConfig,
     /// `[run]`
@@ -159,15 +163,21 @@ pub struct LlmConfig {
     pub question: TaskConfig,
     /// The answer to a question.
     pub answer: TaskConfig,
+    /// Ratings of documents, and what a training of screening has written.
+    pub rate: TaskConfig,
+    /// Embeddings.
+    pub embed: TaskConfig,
 }
 
 impl LlmConfig {
-    /// The configuration of a task. Tasks without a section of their own ask as answers do.
+    /// The configuration of a task. Judgements, which have no section of their own, are asked for as answers are.
     pub fn of(&self, task: Task) -> &TaskConfig {
         match task {
             Task::Extract => &self.extract,
             Task::Question => &self.question,
-            _ => &self.answer,
+            Task::Rate => &self.rate,
+            Task::Embed => &self.embed,
+            Task::Answer | Task::Judge => &self.answer,
         }
     }
 }
@@ -296,6 +306,8 @@ pub struct GenerateConfig {
     pub withdraw: Withdraw,
     /// At most so many questions a call, for levels 1, 2, 3.
     pub questions: [u32; 3],
+    /// So many calls for questions on a combination of levels 1, 2, 3; each after the first asks for others.
+    pub calls: [u32; 3],
     /// The reference texts of a call are cut to so many tokens together.
     pub max_prompt_tokens: usize,
 }
@@ -328,6 +340,8 @@ pub struct FiltersConfig {
     pub benchmarks: Vec<Benchmark>,
     /// So many words in a row are a repetition.
     pub benchmark_words: usize,
+    /// Questions of at least this Jaccard similarity are near-duplicates, of which one has a sample; `None`: not looked for.
+    pub near_duplicates: Option<f64>,
 }
 
 /// A file of questions that samples must not repeat.
@@ -351,10 +365,58 @@ pub struct GraphConfig {
     pub max_waiting: u64,
     /// Whether the counts of nodes and edges are kept in `graph-updates`.
     pub updates: bool,
+    /// Names that stand for others.
+    pub aliases: Aliases,
+}
+
+/// `[screen]`
+#[derive(Clone, PartialEq, Debug)]
+pub struct ScreenConfig {
+    /// What a text may be like that `screen select` embeds.
+    pub limits: TextLimits,
+    /// Of texts of at least this Jaccard similarity only the first is embedded; `None`: not looked for.
+    pub near_duplicates: Option<f64>,
+    /// `[screen.train]`
+    pub train: ScreenTrainConfig,
+}
+
+/// `[screen.train]`
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ScreenTrainConfig {
+    /// At most so many documents of the corpus take part.
+    pub documents: usize,
+    /// Documents that the model writes for the cold start.
+    pub positives: usize,
+    /// The user's own examples instead: files as for `ingest`.
+    pub examples: Option<PathBuf>,
+    /// Random documents of the corpus that stand for what is not of the domain.
+    pub negatives: usize,
+    /// The most units of the syllabus.
+    pub units: usize,
+    /// Rounds of ratings after the cold start.
+    pub rounds: u32,
+    /// Random documents of the corpus that are rated in a round.
+    pub sample: usize,
+    /// At most so many of those that the round before selected are rated.
+    pub selected: usize,
+    /// Documents with a greater score are kept.
+    pub keep: f64,
+    /// Trees of a forest.
+    pub trees: usize,
+    /// The fewest examples in a leaf of a tree.
+    pub least_in_leaf: usize,
+    /// The seed of samples and forests.
+    pub seed: u64,
+    /// The share of examples that is held out.
+    pub held_out: f64,
+    /// A text is cut to so many characters for ratings and embeddings.
+    pub cut: usize,
+    /// Texts that one call embeds.
+    pub batch: usize,
 }
 
 /// `[budget]`: what may be spent; no limit where absent.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct BudgetConfig {
     /// Tokens of prompts and answers in a run.
     pub tokens: Option<u64>,
@@ -364,9 +426,20 @@ pub struct BudgetConfig {
     pub tokens_per_day: Option<u64>,
     /// Cost of a day in UTC, over all runs.
     pub cost_per_day: Option<f64>,
+    /// Which share of each budget `extract` has where it runs apart from `generate`, which has the rest.
+    pub extract_share: f64,
 }
 
 impl BudgetConfig {
+    /// The part of a run with these roles.
+    pub fn part(&self, roles: &[Role]) -> budget::Part {
+        match (roles.contains(&Role::Extract), roles.contains(&Role::Generate)) {
+            (true, false) => budget::Part::Extract(self.extract_share),
+            (false, true) => budget::Part::Generate(self.extract_share),
+            _ => budget::Part::Whole,
+        }
+    }
+
     /// As the ledger counts; a fraction of a billionth is not there to be spent.
     pub fn limits(&self) -> budget::Limits {
         let billionths = |cost: Option<f64>| cost.map(|cost| (cost * 1e9) as u64);

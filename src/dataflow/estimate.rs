@@ -53,11 +53,16 @@ pub fn billionths(cost: f64) -> u64 {
     (cost * 1e9).ceil() as u64
 }
 
-/// A request's own fields win over `max_tokens`.
-fn longest_answer(settings: &TaskSettings) -> u64 {
+/// The most tokens of an answer. A request's own fields win over `max_tokens`.
+pub fn longest_answer(settings: &TaskSettings) -> u64 {
     let own = ["max_tokens", "max_completion_tokens"].map(|field| settings.extra.get(field));
     let said = own.iter().flatten().filter_map(|value| value.as_u64()).max();
     said.unwrap_or(u64::from(settings.max_tokens))
+}
+
+/// What a call with this body may need.
+pub fn of_body(settings: &TaskSettings, body: &str, longest_answer: u64) -> Amount {
+    amount(settings.price, SAFETY * approximate_tokens(body) as u64, longest_answer)
 }
 
 /// What the documents of extract need.
@@ -93,16 +98,27 @@ fn tokens_of_bytes(bytes: &[u8]) -> u64 {
     (ascii.div_ceil(4) + (bytes.len() - ascii)) as u64
 }
 
+/// The tokens, as estimated, by which a request for more questions is longer, without the questions that are told.
+pub fn more_tokens(prompts: &Prompts, empty: &Request) -> u64 {
+    let more = prompts.more(1, empty.clone(), &[]);
+    (approximate_tokens(&more.user) - approximate_tokens(&empty.user)) as u64
+}
+
 /// What the combinations of generate need.
 #[derive(Clone, Debug)]
 pub struct OfCombinations {
     /// Of levels 1, 2, 3.
     questions: [Call; 3],
     answer: Call,
-    /// The most answers of a combination of levels 1, 2, 3.
+    /// The most calls for questions, questions of a call, and answers of a combination of levels 1, 2, 3.
+    calls: [u64; 3],
+    questions_of_call: [u64; 3],
     answers: [u64; 3],
+    /// Of the texts, and of the earlier questions that are told.
     longest_texts: u64,
     longest_question: u64,
+    /// The tokens of what asks for more, without the questions that are told.
+    more: u64,
 }
 
 impl OfCombinations {
@@ -118,13 +134,18 @@ impl OfCombinations {
             prompts.level2("", &[], combined(2)),
             prompts.level3(["", ""], &[], combined(3)),
         ];
+        let more = more_tokens(prompts, &empty[0]);
         let question = config.llm.of(Task::Question);
+        let (calls, questions_of_call) = (config.generate.calls.map(u64::from), config.generate.questions.map(u64::from));
         OfCombinations {
             questions: empty.map(|request| Call::new(question, &request)),
             answer: Call::new(config.llm.of(Task::Answer), &prompts.answer("")),
-            answers: config.generate.questions.map(|most| u64::from(most) * u64::from(config.generate.answers)),
+            calls,
+            questions_of_call,
+            answers: [0, 1, 2].map(|at| calls[at] * questions_of_call[at] * u64::from(config.generate.answers)),
             longest_texts: config.generate.max_prompt_tokens as u64,
             longest_question: limits[0].question_length.div_ceil(4) as u64,
+            more,
         }
     }
 
@@ -138,7 +159,13 @@ impl OfCombinations {
     fn of(&self, combination: &Combination) -> Amount {
         let level = usize::from(combination.level.clamp(1, 3)) - 1;
         let concepts: usize = combination.walk.iter().map(|node| approximate_tokens(&node.name) + 2).sum();
-        let question = self.questions[level].at_most(self.longest_texts + concepts as u64);
-        question.plus(self.answer.at_most(self.longest_question).times(self.answers[level]))
+        let content = self.longest_texts + concepts as u64;
+        let questions = (0..self.calls[level]).map(|call| {
+            let told = call * self.questions_of_call[level] * self.longest_question;
+            let told = if call > 0 { self.more + told.min(self.longest_texts) } else { 0 };
+            self.questions[level].at_most(content + told)
+        });
+        let answers = self.answer.at_most(self.longest_question).times(self.answers[level]);
+        questions.fold(answers, Amount::plus)
     }
 }

@@ -1,15 +1,18 @@
 //! The role `generate`: combinations in, samples out, and withdrawals (protocol.md, "generate").
 //!
 //! ```text
-//! combinations ► live? ► fetch texts ► ask questions ► filter ► one holder per question ► ask answers ► live? ► samples, provenance
+//! combinations ► live? ► fetch texts ► ask questions ► filter ► one of similar ones ► one holder per question ► ask answers ► live? ► samples, provenance
 //! extractions ─► live documents ─┬─► antijoin ► withdrawals
 //! provenance ────────────────────┘
 //! ```
 
 mod answers;
+mod asked;
 mod batch;
 mod fetch;
 mod filters;
+mod grounding;
+mod near;
 mod owed;
 mod questions;
 mod withdrawals;
@@ -23,7 +26,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use synthllm_llm::Task;
 use synthllm_log::{LogName, Writer};
-use synthllm_operators::ask::{Mailbox, ask};
+use synthllm_operators::ask::{Case, Mailbox, ask};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
 use synthllm_operators::journal::Hit;
@@ -39,6 +42,7 @@ use self::answers::{Answers, Holding};
 use self::batch::Batch;
 pub use self::filters::Filters;
 use self::filters::Rejection;
+use self::near::NearDuplicates;
 use self::questions::{Posted, Questions};
 use self::withdrawals::Withdrawals;
 use super::clock::{Barrier, Clock};
@@ -73,6 +77,8 @@ struct Candidate {
     redo: u32,
     sample_id: Id,
     question: Id,
+    /// Its claim, where near-duplicates are looked for.
+    claim: Option<Case>,
     sample: Box<Sample>,
     references: Vec<Reference>,
     live: bool,
@@ -83,14 +89,16 @@ struct Candidate {
 /// What became of a combination, or of one of its questions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Decision {
-    /// The model was asked for questions.
-    Asked(Spent),
+    /// The model was asked for questions, and wrote so many.
+    Asked { level: u8, questions: u64, spent: Spent },
     /// A reference has changed or gone, before or while the sample was made.
     NotLive { held: Option<(Id, Id)>, spent: Spent },
     /// The model calls the document not suitable for questions.
     Unsuitable,
     /// Another sample asks the same.
-    Duplicate,
+    Duplicate { level: u8 },
+    /// A sample asks something similar.
+    NearDuplicate { of: Id, similarity: f64 },
     /// A filter drops it.
     Rejected(Rejection),
     /// It could not be used.
@@ -105,6 +113,7 @@ pub struct Generate {
     holdings: InputHandleVec<u64, Holding>,
     questions: Desk<questions::Call, questions::Reply>,
     answers: Desk<Call, Replied>,
+    near: Option<NearDuplicates>,
     withdrawals: Withdrawals,
     live: Rc<RefCell<Live>>,
     clock: Clock,
@@ -131,6 +140,7 @@ impl Generate {
         let live = Rc::new(RefCell::new(Live::default()));
         let (inbox, probe) = (Inbox::default(), ProbeHandle::new());
         let mut withdrawals = Withdrawals::new(context);
+        let mut near = NearDuplicates::new(context);
         worker.dataflow_named("generate", |scope| {
             let combinations = scope.input_from(&mut input);
             let holdings = scope.input_from(&mut holdings);
@@ -141,18 +151,28 @@ impl Generate {
             let judged = judge(first, &live, |work: &Work| work.reference(1)).map(Work::judged);
             let shard_of = |work: &Work| u64::from(work.origin.shard);
             let posted = ask(judged, no_notes, "Questions", shard_of, |()| 0, Questions::new(context), &asked);
-            let (candidates, ended) = posted.ok_err(Posted::candidate);
+            let (mut candidates, mut rest) = posted.ok_err(Posted::candidate);
+            if let Some(near) = &mut near {
+                let samples = scope.input_from(&mut near.samples);
+                let posted =
+                    ask(candidates, samples, "Near", |_| near::WORKER, |_| near::WORKER, near.stage(), &near.mailbox);
+                let (first, others) = posted.ok_err(Posted::candidate);
+                (candidates, rest) = (first, rest.concat(others));
+            }
 
             let by_question = |candidate: &Candidate| candidate.question.0 as u64;
             let by_holding = |holding: &Holding| holding.question.0 as u64;
             let answers = Answers::new(context);
             let posted = ask(candidates, holdings, "Answers", by_question, by_holding, answers, &answered);
-            let (finished, dropped) = posted.ok_err(Posted::candidate);
+            let (finished, others) = posted.ok_err(Posted::candidate);
+            if let Some(near) = &near {
+                flow::collect(others.clone().flat_map(Posted::ended), |_| near::WORKER, &near.ended);
+            }
 
             let first = judge(finished, &live, |it: &Candidate| it.reference(0)).map(Candidate::judged);
             let judged = judge(first, &live, |it: &Candidate| it.reference(1)).map(Candidate::judged);
             let sampled = judged.map(Candidate::decided);
-            flow::sink(sampled.concat(ended).concat(dropped), &inbox, &probe);
+            flow::sink(sampled.concat(rest.concat(others).flat_map(Posted::made)), &inbox, &probe);
             withdrawals.build(scope, &probe);
         });
 
@@ -167,6 +187,7 @@ impl Generate {
             holdings,
             questions: questions::desk(context, asked),
             answers: context.model_desk(answered),
+            near,
             withdrawals,
             live,
             clock: Clock::default(),
@@ -182,8 +203,9 @@ impl Generate {
     /// Provenance and the live documents, to the end, everywhere, before anything is judged or withdrawn.
     fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
         let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
-        let Generate { withdrawals, holdings, live, .. } = self;
+        let Generate { withdrawals, holdings, near, live, .. } = self;
         let loaded = withdrawals.load_samples(worker, context, &mine, holdings)?;
+        near.iter_mut().try_for_each(|near| near.load(worker, context, &mine))?;
         withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;
         self.advance_to(gate);
@@ -200,6 +222,9 @@ impl Generate {
         if *self.holdings.time() < now {
             self.holdings.advance_to(now);
         }
+        if let Some(near) = self.near.as_mut().filter(|near| *near.samples.time() < now) {
+            near.samples.advance_to(now);
+        }
     }
 
     /// One turn: reads, carries calls and replies, commits. `graph_done` says that graph, in this process, has drained.
@@ -210,7 +235,7 @@ impl Generate {
         if !context.stopping() {
             moved += self.flow.read(&mut self.clock, &context.counters, incoming)?;
         }
-        moved += self.questions.turn() + self.answers.turn();
+        moved += self.questions.turn() + self.answers.turn() + self.near.as_ref().map_or(0, NearDuplicates::turn);
         self.commit(context)?;
         self.find_the_end(context, graph_done)?;
         Ok(Phase::of(moved, self.flow.quiet()))
@@ -222,7 +247,7 @@ impl Generate {
     }
 
     fn commit(&mut self, context: &Context) -> Result<()> {
-        let Generate { flow, withdrawals, holdings, .. } = self;
+        let Generate { flow, withdrawals, holdings, near, .. } = self;
         withdrawals.settle();
         let owed = withdrawals.owed_shards();
         flow.commit(
@@ -237,6 +262,7 @@ impl Generate {
                     withdrawals.cite(*sample, number, provenance);
                 }
                 for holding in batch.released.drain(..) {
+                    near.iter_mut().for_each(|near| near.released(holding.question));
                     holdings.send(holding);
                 }
                 // A question that a redone document asks again must find it free.

@@ -79,7 +79,6 @@ pub struct Graph {
     /// The epoch of the last entry that was read beside its record.
     last_entry: u64,
     seed: u64,
-    max_concepts: usize,
     shards: u32,
 }
 
@@ -157,7 +156,6 @@ impl Graph {
             told_drained: false,
             last_entry: 0,
             seed: sampling.seed,
-            max_concepts: context.config.graph.max_concepts,
             shards: count,
         };
         if !settled {
@@ -261,9 +259,9 @@ impl Graph {
 
     /// Reads records for their outputs; in continuous mode also into the index.
     fn read(&mut self, context: &Context) -> Result<usize> {
-        let Graph { flow, clock, entries, settled, max_concepts, last_entry, .. } = self;
+        let Graph { flow, clock, entries, settled, last_entry, .. } = self;
         flow.read(clock, &context.counters, |_, origin, record| {
-            let entry = entry(&record, *max_concepts)?;
+            let entry = entry(&record, &context.config.graph)?;
             if !*settled {
                 entries.send(entry.clone());
                 *last_entry = *entries.time();

@@ -55,6 +55,13 @@ impl Spent {
         self.model.clone_from(&answer.model);
     }
 
+    /// Adds what another inquiry has cost.
+    pub fn plus(&mut self, other: &Spent) {
+        self.usage += other.usage;
+        self.cost += other.cost;
+        self.model.clone_from(&other.model);
+    }
+
     /// One of `parts` equal shares; the first ones carry what doesn't divide.
     #[must_use]
     pub fn share(&self, part: u64, parts: u64) -> Spent {

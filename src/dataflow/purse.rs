@@ -1,21 +1,23 @@
 //! The budget of this process: one ledger for all its shards, and the clock's day.
 //!
-//! Several processes have equal shares of each budget, so that together they never exceed it; roles that run apart have each the
-//! whole budget for themselves. What an endpoint charges for calls that it did not answer is not known here.
+//! Several processes have equal shares of each budget, and roles that run apart have a part each, so that together they never exceed
+//! it. What an endpoint charges for calls that it did not answer is not known here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use synthllm_operators::budget::{Amount, Kind, Ledger, Limits, Refusal, Reservation};
+use synthllm_operators::budget::{Amount, Kind, Ledger, Limits, Part, Refusal, Reservation};
 
 use super::bill::day_name;
 use super::clock::{today, unix_micros};
 
 /// The money of this process.
 pub struct Purse {
-    /// Of all processes together, as configured.
+    /// Of all processes and roles together, as configured.
     limits: Limits,
+    /// The roles of this run.
+    part: Part,
     /// Which process this is, of how many.
     share: (u64, u64),
     /// When this run began, in microseconds since 1970; the name of the run in `progress`.
@@ -41,24 +43,34 @@ pub struct Reached {
 }
 
 impl Purse {
-    /// For process `process` of `processes`.
-    pub fn new(limits: Limits, process: usize, processes: usize) -> Self {
+    /// For these roles on process `process` of `processes`.
+    pub fn new(limits: Limits, part: Part, process: usize, processes: usize) -> Self {
         let share = (process as u64, processes.max(1) as u64);
-        let ledger = Ledger::new(limits.share(share.0, share.1), today(), Amount::default());
+        let ledger = Ledger::new(part.of(&limits).share(share.0, share.1), today(), Amount::default());
         let state = Mutex::new(State { ledger, is_open: false, reached: None });
-        Purse { limits, share, run: unix_micros(), state, refused: AtomicBool::new(false) }
+        Purse { limits, part, share, run: unix_micros(), state, refused: AtomicBool::new(false) }
     }
 
-    /// Takes over what earlier runs have spent today, once, when all shards of this run are fenced.
-    pub fn open(&self, spent_on: impl FnOnce(u64) -> Result<Amount>) -> Result<()> {
+    /// Takes over what earlier runs have spent today, once, when all shards of this run are fenced: the roles of this run, and all.
+    pub fn open(&self, spent_on: impl FnOnce(u64) -> Result<[Amount; 2]>) -> Result<()> {
         let mut state = self.state();
         if !state.is_open && Kind::ALL.iter().any(|kind| kind.is_per_day() && self.limits.of(*kind).is_some()) {
-            let (part, parts) = self.share;
+            let (process, processes) = self.share;
             let day = today();
-            state.ledger = Ledger::new(self.limits.share(part, parts), day, spent_on(day)?.share(part, parts));
+            let spent = self.spent(spent_on(day)?).share(process, processes);
+            state.ledger = Ledger::new(self.part.of(&self.limits).share(process, processes), day, spent);
         }
         state.is_open = true;
         Ok(())
+    }
+
+    /// What is spent of the day's part of these roles.
+    fn spent(&self, [own, all]: [Amount; 2]) -> Amount {
+        let spent = |kind: Kind| match self.limits.of(kind) {
+            Some(whole) => self.part.spent(whole, kind.of(own), kind.of(all)),
+            None => kind.of(own),
+        };
+        Amount { tokens: spent(Kind::TokensPerDay), cost: spent(Kind::CostPerDay) }
     }
 
     /// Whether there is any budget.
@@ -144,6 +156,11 @@ impl Purse {
     /// The budget with its limit, and whose share it is.
     fn budget(&self, kind: Kind) -> String {
         let limit = format!("{} = {}", name(kind), plain(kind, self.limits.of(kind).unwrap_or(0)));
+        let limit = match self.part {
+            Part::Whole => limit,
+            Part::Extract(_) => format!("the part of extract (budget.extract_share) of {limit}"),
+            Part::Generate(_) => format!("the part of generate (budget.extract_share) of {limit}"),
+        };
         let (_, processes) = self.share;
         if processes == 1 { limit } else { format!("this process' share of {limit}, one of {processes},") }
     }
@@ -153,7 +170,7 @@ impl Purse {
     }
 
     fn limit_of_this_process(&self, kind: Kind) -> u64 {
-        self.limits.share(self.share.0, self.share.1).of(kind).unwrap_or(u64::MAX)
+        self.part.of(&self.limits).share(self.share.0, self.share.1).of(kind).unwrap_or(u64::MAX)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -198,7 +215,7 @@ mod tests {
     #[test]
     fn a_budget_per_day_ends_a_drain_and_holds_up_a_run_until_the_next_day() {
         let limits = Limits { tokens_per_day: Some(100), ..Limits::default() };
-        let purse = Purse::new(limits, 0, 1);
+        let purse = Purse::new(limits, Part::Whole, 0, 1);
         let need = Amount { tokens: 60, cost: 0 };
         purse.state().ledger = Ledger::new(limits, today() - 1, Amount::default());
         let mut reservation = purse.state().ledger.reserve(need).expect("yesterday had enough");
@@ -215,11 +232,35 @@ mod tests {
     #[test]
     fn processes_share_what_the_day_has_left() {
         let limits = Limits { tokens_per_day: Some(101), ..Limits::default() };
-        let left = |process: usize| {
-            let purse = Purse::new(limits, process, 3);
-            purse.open(|_| Ok(Amount { tokens: 50, cost: 0 })).expect("progress is read");
-            (0..1_000).take_while(|_| purse.reserve(Amount { tokens: 1, cost: 0 }).is_some()).count()
-        };
+        let left = |process: usize| left_of(&Purse::new(limits, Part::Whole, process, 3), [50, 50]);
         assert_eq!((0..3).map(left).sum::<usize>(), 51);
+    }
+
+    #[test]
+    fn roles_that_run_apart_share_what_the_day_has_left() {
+        let limits = Limits { tokens_per_day: Some(101), ..Limits::default() };
+        let left = |part: Part, own: u64, all: u64| left_of(&Purse::new(limits, part, 0, 1), [own, all]);
+        for (of_extract, of_generate) in [(0, 0), (10, 40), (90, 0), (0, 90), (50, 51)] {
+            let all = of_extract + of_generate;
+            let extract = left(Part::Extract(0.3), of_extract, all);
+            let generate = left(Part::Generate(0.3), of_generate, all);
+            assert!(extract + generate + all as usize <= 101, "{of_extract} and {of_generate} were spent");
+            assert_eq!(
+                (extract, generate),
+                match (of_extract, of_generate) {
+                    (0, 0) => (30, 71),
+                    (10, 40) => (20, 31),
+                    (90, 0) => (0, 11),
+                    (0, 90) => (11, 0),
+                    _ => (0, 0),
+                }
+            );
+        }
+    }
+
+    /// How many tokens may still be spent, after these and all roles have spent so many.
+    fn left_of(purse: &Purse, spent: [u64; 2]) -> usize {
+        purse.open(|_| Ok(spent.map(|tokens| Amount { tokens, cost: 0 }))).expect("progress is read");
+        (0..1_000).take_while(|_| purse.reserve(Amount { tokens: 1, cost: 0 }).is_some()).count()
     }
 }

@@ -232,7 +232,7 @@ impl Writers {
         fault::point("fenced");
         confirm_ownership(context, &mut writers)?;
         Barrier::new(worker).wait(worker, context)?;
-        context.purse.open(|day| spent_on(context, day))?;
+        context.purse.open(|day| spent_on(context, roles, day))?;
         Ok(Writers(writers))
     }
 
@@ -311,13 +311,17 @@ pub fn read_progress(context: &Context) -> Result<Standing> {
     Ok(Standing { progress, positions })
 }
 
-/// What all shards have spent on a day.
-fn spent_on(context: &Context, day: u64) -> Result<Amount> {
-    let shards = read_progress(context)?.progress.into_iter().filter_map(|(_, progress)| match progress {
-        Progress::Shard(shard) => Some(bill::spent_on(&shard.counters, day)),
-        _ => None,
-    });
-    Ok(shards.fold(Amount::default(), Amount::plus))
+/// What the shards of these roles have spent on a day, and what all have.
+fn spent_on(context: &Context, roles: &[Role], day: u64) -> Result<[Amount; 2]> {
+    let [mut own, mut all] = [Amount::default(); 2];
+    for (key, progress) in read_progress(context)?.progress {
+        if let (ProgressKey::Shard(role, _), Progress::Shard(shard)) = (key, progress) {
+            let spent = bill::spent_on(&shard.counters, day);
+            all = all.plus(spent);
+            own = if roles.contains(&role) { own.plus(spent) } else { own };
+        }
+    }
+    Ok([own, all])
 }
 
 /// A record of `progress`.

@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::timeout;
 
-use crate::completion::{self, Completion};
+use crate::embedding::{Answered, Reading};
 use crate::error::{CallError, PoolError};
 use crate::key::presentable;
 use crate::retry::retry_after;
@@ -16,7 +16,8 @@ use crate::settings::TaskSettings;
 /// What all calls of a task have in common.
 #[derive(Debug)]
 pub(crate) struct Target {
-    url: Url,
+    completions: Url,
+    embeddings: Url,
     headers: HeaderMap,
     pub settings: TaskSettings,
 }
@@ -60,40 +61,40 @@ impl Cause {
 
 impl Target {
     pub fn new(settings: &TaskSettings) -> Result<Self, PoolError> {
-        let url = endpoint_url(&settings.endpoint)?;
+        let completions = endpoint_url(&settings.endpoint)?;
+        let embeddings = beside(&completions, "../embeddings", settings)?;
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         if let Some(secret) = &settings.api_key {
             let mut value = HeaderValue::from_str(&secret.bearer()).expect("a secret holds graphic ASCII only");
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Target { url, headers, settings: settings.clone() })
+        Ok(Target { completions, embeddings, headers, settings: settings.clone() })
     }
 
     /// Whether the endpoint is on this machine, where no proxy leads.
     pub fn is_local(&self) -> bool {
-        matches!(self.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+        matches!(self.completions.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
     /// The request for the list of models.
     pub fn models_request(&self, client: &reqwest::Client) -> Result<reqwest::RequestBuilder, PoolError> {
-        let refused = |_| PoolError::Endpoint { endpoint: self.settings.endpoint.clone() };
-        let url = self.url.join("../models").map_err(refused)?;
+        let url = beside(&self.completions, "../models", &self.settings)?;
         Ok(client.get(url).headers(self.headers.clone()).timeout(self.settings.timeout))
     }
 
-    /// Sends a body and waits for the completion, no longer than the settings allow.
-    pub async fn attempt(&self, client: &reqwest::Client, body: &str) -> Result<Completion, Failure> {
+    /// Sends a body and waits for what is to be read from the answer, no longer than the settings allow.
+    pub async fn attempt(&self, client: &reqwest::Client, body: &str, reading: Reading) -> Result<Answered, Failure> {
         let started = Instant::now();
         let exchange = async {
-            let response = self.send(client, body).await?;
+            let response = self.send(client, body, reading).await?;
             let status = response.status();
             let wait =
                 response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, SystemTime::now()));
             let bytes = self.read(response).await?;
             if status.is_success() {
-                let completion = completion::read(&bytes, body.len(), self.settings.price, started.elapsed());
-                return completion.map_err(|message| transient(Cause::Broken, self.presentable(&message)));
+                let answered = reading.read(&bytes, body.len(), self.settings.price, started.elapsed());
+                return answered.map_err(|message| transient(Cause::Broken, self.presentable(&message)));
             }
             Err(self.refusal(status, wait, &bytes))
         };
@@ -101,8 +102,12 @@ impl Target {
         timeout(self.settings.timeout, exchange).await.map_err(slow)?
     }
 
-    async fn send(&self, client: &reqwest::Client, body: &str) -> Result<Response, Failure> {
-        let request = client.post(self.url.clone()).headers(self.headers.clone()).body(body.to_owned());
+    async fn send(&self, client: &reqwest::Client, body: &str, reading: Reading) -> Result<Response, Failure> {
+        let url = match reading {
+            Reading::Completion => &self.completions,
+            Reading::Embeddings(_) => &self.embeddings,
+        };
+        let request = client.post(url.clone()).headers(self.headers.clone()).body(body.to_owned());
         request.send().await.map_err(|error| {
             let cause = if error.is_connect() { Cause::Unavailable } else { Cause::Broken };
             transient(cause, self.presentable(&chain(&error.without_url())))
@@ -174,6 +179,11 @@ fn endpoint_url(endpoint: &str) -> Result<Url, PoolError> {
     let url = Url::parse(&format!("{}/chat/completions", endpoint.trim_end_matches('/'))).map_err(|_| refused())?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     if plain && matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(refused()) }
+}
+
+/// Another path of the same endpoint.
+fn beside(completions: &Url, path: &str, settings: &TaskSettings) -> Result<Url, PoolError> {
+    completions.join(path).map_err(|_| PoolError::Endpoint { endpoint: settings.endpoint.clone() })
 }
 
 /// The message in an error body: `OpenAI`'s shape, or what there is.

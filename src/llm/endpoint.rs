@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::client::{Cause, Failure, Target, Transient};
-use crate::completion::Completion;
+use crate::embedding::{Answered, Reading};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::pool::Priority;
@@ -27,14 +27,14 @@ const DOWN_AFTER: usize = 4;
 const FORGIVEN: u32 = 20;
 
 /// The caller's function, called exactly once: dropping it unused is a cancellation.
-pub(crate) struct Reply(Option<Box<dyn FnOnce(Result<Completion, CallError>) + Send>>);
+pub(crate) struct Reply(Option<Box<dyn FnOnce(Result<Answered, CallError>) + Send>>);
 
 impl Reply {
-    pub fn new(reply: impl FnOnce(Result<Completion, CallError>) + Send + 'static) -> Self {
+    pub fn new(reply: impl FnOnce(Result<Answered, CallError>) + Send + 'static) -> Self {
         Reply(Some(Box::new(reply)))
     }
 
-    pub fn send(mut self, outcome: Result<Completion, CallError>) {
+    pub fn send(mut self, outcome: Result<Answered, CallError>) {
         if let Some(reply) = self.0.take() {
             reply(outcome);
         }
@@ -55,6 +55,7 @@ pub(crate) struct Call {
     pub priority: Priority,
     pub target: Arc<Target>,
     pub body: String,
+    pub reading: Reading,
     pub reply: Reply,
     pub failures: Failures,
 }
@@ -183,12 +184,12 @@ impl Endpoint {
     }
 
     async fn run(self: Arc<Self>, attempt: Attempt) {
-        let outcome = attempt.call.target.attempt(&self.client, &attempt.call.body).await;
+        let outcome = attempt.call.target.attempt(&self.client, &attempt.call.body, attempt.call.reading).await;
         match outcome {
-            Ok(completion) => {
-                self.state().answered(attempt.number, Some(&completion));
+            Ok(answered) => {
+                self.state().answered(attempt.number, Some(&answered));
                 self.pump();
-                attempt.call.reply.send(Ok(completion));
+                attempt.call.reply.send(Ok(answered));
             }
             Err(Failure::Final(error)) => {
                 self.state().answered(attempt.number, None);
@@ -269,17 +270,17 @@ impl State {
     }
 
     /// The endpoint answered, be it with a refusal: it is up.
-    fn answered(&mut self, number: u64, completion: Option<&Completion>) {
+    fn answered(&mut self, number: u64, answered: Option<&Answered>) {
         self.on_the_wire.remove(&number);
         self.failed_in_a_row.clear();
         self.looks = 0;
         self.limit.answered();
         self.totals.consecutive_failures = 0;
-        if let Some(completion) = completion {
+        if let Some(answered) = answered {
             self.totals.calls += 1;
-            self.totals.prompt_tokens += completion.usage.prompt_tokens;
-            self.totals.completion_tokens += completion.usage.completion_tokens;
-            self.totals.cost += completion.cost;
+            self.totals.prompt_tokens += answered.usage().prompt_tokens;
+            self.totals.completion_tokens += answered.usage().completion_tokens;
+            self.totals.cost += answered.cost();
         }
     }
 

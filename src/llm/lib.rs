@@ -5,11 +5,14 @@
 //! backoff and jitter, the concurrency adapts to what the endpoint bears, answers go before questions before extractions, and
 //! [`Pool::status`] says at any moment what is going on.
 //!
+//! Texts become embeddings the same way ([`Pool::embed`], the task `embed`).
+//!
 //! Prompts are templates ([`prompts`]); what is asked is a [`Request`], whose [`Request::canonical_hash`] is its identity in the
 //! journal. Nothing here knows documents, samples or logs, and no key ever leaves [`key::Secret`].
 
 mod client;
 mod completion;
+mod embedding;
 mod endpoint;
 pub mod error;
 pub mod key;
@@ -24,6 +27,7 @@ pub mod status;
 pub mod usage;
 
 pub use completion::Completion;
+pub use embedding::{EmbeddingRequest, Embeddings};
 pub use error::{CallError, PoolError};
 pub use key::Secret;
 pub use pool::{Pool, Priority};

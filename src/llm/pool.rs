@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::client::{Target, http_client};
 use crate::completion::Completion;
+use crate::embedding::{Answered, EmbeddingRequest, Embeddings, Reading};
 use crate::endpoint::{Call, Endpoint, Failures, Reply};
 use crate::error::{CallError, PoolError};
 use crate::request::Request;
@@ -81,13 +82,32 @@ impl Pool {
         request: &Request,
         reply: impl FnOnce(Result<Completion, CallError>) + Send + 'static,
     ) {
-        let Some((target, endpoint)) = self.tasks.get(&request.task) else {
-            return reply(Err(not_configured(request.task)));
+        let reply = Reply::new(move |outcome| reply(outcome.map(completion)));
+        self.send(request.task, priority, Reading::Completion, |settings| request.body(settings), reply);
+    }
+
+    /// Asks for embeddings, with the settings of the task `embed`. Returns at once; `reply` as in [`Pool::submit`].
+    pub fn embed(&self, request: &EmbeddingRequest, reply: impl FnOnce(Result<Embeddings, CallError>) + Send + 'static) {
+        let reply = Reply::new(move |outcome| reply(outcome.map(embeddings)));
+        let reading = Reading::Embeddings(request.expected());
+        self.send(Task::Embed, Priority::of(Task::Embed), reading, |settings| request.body(settings), reply);
+    }
+
+    fn send(
+        &self,
+        task: Task,
+        priority: Priority,
+        reading: Reading,
+        body: impl FnOnce(&TaskSettings) -> String,
+        reply: Reply,
+    ) {
+        let Some((target, endpoint)) = self.tasks.get(&task) else {
+            return reply.send(Err(not_configured(task)));
         };
-        let body = request.body(&target.settings);
+        let body = body(&target.settings);
         let id = self.submitted.fetch_add(1, Ordering::Relaxed);
-        let (target, reply) = (target.clone(), Reply::new(reply));
-        endpoint.submit(Call { id, priority, target, body, reply, failures: Failures::default() });
+        let target = target.clone();
+        endpoint.submit(Call { id, priority, target, body, reading, reply, failures: Failures::default() });
     }
 
     /// Asks and waits, for callers that have nothing else to do.
@@ -168,6 +188,21 @@ fn start(runtime: Runtime) -> Result<(oneshot::Sender<()>, JoinHandle<()>), Pool
         })
         .map_err(|error| PoolError::Start(Box::new(error)))?;
     Ok((stop, thread))
+}
+
+/// What a call brought is what was to be read from its answer.
+fn completion(answered: Answered) -> Completion {
+    match answered {
+        Answered::Completion(completion) => completion,
+        Answered::Embeddings(_) => unreachable!("the answer was read as a completion"),
+    }
+}
+
+fn embeddings(answered: Answered) -> Embeddings {
+    match answered {
+        Answered::Embeddings(embeddings) => embeddings,
+        Answered::Completion(_) => unreachable!("the answer was read as embeddings"),
+    }
 }
 
 fn not_configured(task: Task) -> CallError {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::request::{Request, Schema, cut};
+use crate::request::{Request, Schema, approximate_tokens, cut};
 use crate::settings::Task;
 
 /// The prompts that have a version of their own.
@@ -27,12 +27,30 @@ pub enum Prompt {
     Answer,
     /// The complaint about an answer that did not fit.
     Repair,
+    /// What is added when there shall be more questions than one call gives.
+    More,
+    /// The rating of a document for screening.
+    Rate,
+    /// The syllabus of the domain, for the cold start of screening.
+    Syllabus,
+    /// A document on a unit of the syllabus.
+    SyntheticDocument,
 }
 
 impl Prompt {
     /// All prompts.
-    pub const ALL: [Prompt; 6] =
-        [Prompt::Extract, Prompt::Level1, Prompt::Level2, Prompt::Level3, Prompt::Answer, Prompt::Repair];
+    pub const ALL: [Prompt; 10] = [
+        Prompt::Extract,
+        Prompt::Level1,
+        Prompt::Level2,
+        Prompt::Level3,
+        Prompt::Answer,
+        Prompt::Repair,
+        Prompt::More,
+        Prompt::Rate,
+        Prompt::Syllabus,
+        Prompt::SyntheticDocument,
+    ];
 }
 
 /// Name, built-in text, and places that must and that may occur.
@@ -54,15 +72,22 @@ macro_rules! form {
     };
 }
 
+/// What the number before a question and the end of its line take.
+const TOKENS_OF_A_NUMBER: usize = 3;
+
 const SYSTEM: Form = form!("system", &["domain"], &[]);
 
-const FORMS: [Form; 6] = [
+const FORMS: [Form; 10] = [
     form!("extract", &["document"], &["domain", "topics_max", "key_concepts_max"]),
     form!("level1", &["document"], &["domain", "questions_max"]),
     form!("level2", &["document", "concepts"], &["domain", "questions_max"]),
     form!("level3", &["document", "second_document", "concepts"], &["domain", "questions_max"]),
     form!("answer", &["question"], &["domain"]),
     form!("repair", &["problem"], &["domain"]),
+    form!("more", &["questions"], &["domain", "questions_max"]),
+    form!("rate", &["document"], &["domain"]),
+    form!("syllabus", &["domain"], &["units_max"]),
+    form!("synthetic-document", &["unit", "topic"], &["domain", "kind"]),
 ];
 
 /// Why a template can't be used. The user must change the file that is named.
@@ -193,9 +218,35 @@ impl Prompts {
         self.questions(3, Prompt::Level3, &values.each_ref().map(|(name, value)| (*name, value.as_str())), schema)
     }
 
+    /// Asks for further questions of a level, unlike those that an earlier call or several have brought. The last of these are told, as
+    /// many as [`PromptSettings::document_tokens`] has room for.
+    #[must_use]
+    pub fn more(&self, level: u8, request: Request, questions: &[&str]) -> Request {
+        let most = self.settings.questions_max[usize::from(level.clamp(1, 3)) - 1].to_string();
+        let questions = numbered(questions, self.settings.document_tokens);
+        let more = self.filled(Prompt::More, &[("questions", &questions), ("questions_max", &most)]);
+        Request { user: format!("{}\n\n{more}", request.user), ..request }
+    }
+
     /// Asks for the answer to a question.
     pub fn answer(&self, question: &str) -> Request {
         self.request(Task::Answer, Prompt::Answer, &[("question", question)], None)
+    }
+
+    /// Asks for the rating of a document, from 1 to 10.
+    pub fn rate(&self, document: &str, schema: Schema) -> Request {
+        self.request(Task::Rate, Prompt::Rate, &[("document", &self.framed(document, 1))], Some(schema))
+    }
+
+    /// Asks for a syllabus of the domain, of at most so many units.
+    pub fn syllabus(&self, units: usize, schema: Schema) -> Request {
+        self.request(Task::Rate, Prompt::Syllabus, &[("units_max", &units.to_string())], Some(schema))
+    }
+
+    /// Asks for a document of a kind (e.g. `blog post`) on a topic of a unit of the syllabus.
+    pub fn synthetic_document(&self, kind: &str, unit: &str, topic: &str) -> Request {
+        let values = [("kind", kind), ("unit", &on_one_line(unit)), ("topic", &on_one_line(topic))];
+        self.request(Task::Rate, Prompt::SyntheticDocument, &values, None)
     }
 
     /// Asks again, after an answer that did not fit. `problem` is quoted to the model, without a full stop.
@@ -297,6 +348,23 @@ fn version(system: &str, template: &str) -> String {
 
 /// One concept a line; a line break inside a name would make two of it.
 fn listed(concepts: &[String]) -> String {
-    let lines = concepts.iter().map(|concept| format!("- {}", concept.split_whitespace().collect::<Vec<_>>().join(" ")));
+    let lines = concepts.iter().map(|concept| format!("- {}", on_one_line(concept)));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The last of the questions that take at most so many tokens, one a line.
+fn numbered(questions: &[&str], most_tokens: usize) -> String {
+    let mut room = most_tokens;
+    let fits = |question: &&&str| {
+        let left = room.checked_sub(approximate_tokens(question) + TOKENS_OF_A_NUMBER);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let told = questions.iter().rev().take_while(fits).count();
+    let told = questions[questions.len() - told..].iter().zip(1..);
+    told.map(|(question, number)| format!("{number}. {}", on_one_line(question))).collect::<Vec<_>>().join("\n")
+}
+
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

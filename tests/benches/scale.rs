@@ -1,6 +1,6 @@
 //! What a start, a withdrawal and another process cost at scale: a million extractions of ten concepts, a million samples.
 //!
-//! `cargo bench -p synthllm --bench scale [-- replay|withdrawal|cluster] [RECORDS]`. The cluster's part needs Apache Kafka, which it
+//! `cargo bench -p synthllm --bench scale [-- replay|withdrawal|report|cluster] [RECORDS]`. The cluster's part needs Apache Kafka, which it
 //! fetches and starts.
 
 #[path = "scale/cluster.rs"]
@@ -24,7 +24,7 @@ const NO_MODEL: &str = "http://127.0.0.1:9/v1";
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let records: usize = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
-    let parts = ["replay", "withdrawal", "cluster"];
+    let parts = ["replay", "withdrawal", "report", "cluster"];
     let named = |part: &str| arguments.iter().any(|argument| argument == part);
     let wanted = |part: &str| named(part) || !parts.iter().any(|part| named(part));
     if wanted("replay") {
@@ -32,6 +32,9 @@ fn main() {
     }
     if wanted("withdrawal") {
         withdrawal(records, records / 10);
+    }
+    if wanted("report") {
+        report(records);
     }
     if wanted("cluster") {
         cluster::memory(records);
@@ -69,6 +72,18 @@ fn withdrawal(samples: usize, deletions: usize) {
     println!("  a start with nothing to do: {}", words(&before));
     println!("  `delete --from-file`: {}", words(&deleting));
     println!("  the run that withdraws: {}", words(&after));
+}
+
+/// A report on so many samples on half as many documents.
+fn report(samples: usize) {
+    let project = project();
+    state::extractions(&*log(&project), samples / 2);
+    state::questions(&*log(&project), samples, samples / 2);
+    let measured = measure(project.command().args(["report", "-o", "report.html", "--json", "report.json"]));
+    let bytes = |name: &str| std::fs::metadata(project.file(name)).expect("the report is written").len();
+    println!("a report on {samples} samples on {} documents of 10 concepts: {}", samples / 2, words(&measured));
+    println!("  the page has {} bytes, the JSON {}", bytes("report.html"), bytes("report.json"));
+    println!("  {} bytes of memory a sample", measured.peak_bytes / samples.max(1) as u64);
 }
 
 /// Whether a document is among those that go.

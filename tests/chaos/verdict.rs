@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use synthllm_operators::aliases::Aliases;
 use synthllm_operators::codec;
 use synthllm_operators::record::{Extraction, Pointer, Progress, ProgressKey, Provenance, Role, ShardProgress, Version};
 use synthllm_operators::upsert::Entry;
@@ -109,7 +110,8 @@ fn graph_differs(project: &Project, extractions: &[Record]) -> Vec<String> {
     for record in extractions {
         let place = Pointer { partition: record.partition, offset: record.offset };
         let extraction: Option<Extraction> = record.value.as_deref().map(|value| codec::decode(value).unwrap());
-        let entry = extraction.map(|extraction| Entry::of(&record.key_text(), place, Some((&extraction).into()), 200));
+        let entry = extraction
+            .map(|extraction| Entry::of(&record.key_text(), place, Some((&extraction).into()), 200, &Aliases::default()));
         live.insert(record.key_text(), entry);
     }
     let contents = || live.values().flatten().filter_map(|entry| entry.content.as_ref());

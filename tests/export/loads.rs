@@ -1,33 +1,14 @@
 //! What is exported loads unchanged in Hugging Face `datasets`, pandas and DuckDB: the real packages.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use synthllm_operators::record::Sample;
-use synthllm_testkit::project::{Project, stderr};
-use synthllm_testkit::skip;
+use synthllm_testkit::packages::opened;
 
 use crate::{export, filled, id, live};
 
 const PACKAGES: [&str; 3] = ["datasets", "pandas", "duckdb"];
-
-/// What the packages read in the folders. `None`, with a message, where they can't be installed.
-fn opened(project: &Project, folders: &[String]) -> Option<Value> {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/export");
-    let fetched = Command::new("bash").arg(scripts.join("fetch.sh")).output().unwrap();
-    if !fetched.status.success() {
-        skip(&format!("no datasets, pandas and duckdb: {}", stderr(&fetched)));
-        return None;
-    }
-    let python = String::from_utf8(fetched.stdout).unwrap();
-    let folder = project.file(".");
-    let output =
-        Command::new(python.trim()).arg(scripts.join("check.py")).args(folders).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    Some(serde_json::from_slice(&output.stdout).unwrap())
-}
 
 /// A sample as a row of this shape.
 fn row(shape: &str, sample: &Sample) -> Value {

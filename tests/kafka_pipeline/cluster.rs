@@ -111,6 +111,25 @@ fn when_one_process_is_killed_the_others_end_at_once_and_name_it_and_a_restart_g
     assert_eq!(calm.samples(), killed.samples());
 }
 
+/// The end of one that ended for the loss may be seen before the loss itself.
+#[test]
+fn a_process_that_learns_last_of_a_loss_names_the_one_that_died() {
+    let Some(project) = Project::new("cluster-late").map(Project::created) else { return };
+    project.ingest(0..6);
+    project.server.pause();
+    let mut runs = start(&project, 3, &["--drain"]);
+    let asked = project.server.seen().len();
+    project.server.wait_until(|seen| seen.len() > asked);
+    runs[0].signal("STOP");
+    runs[1].kill();
+    assert_eq!(runs[2].wait().code(), Some(1));
+    runs[0].signal("CONT");
+    let (status, said) = (runs[0].wait(), runs[0].said());
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("lost process 1 at 127.0.0.1"), "{said}");
+    project.server.resume();
+}
+
 #[test]
 fn a_process_that_fails_tells_the_others_why() {
     let Some(project) = Project::new("cluster-fails").map(Project::created) else { return };

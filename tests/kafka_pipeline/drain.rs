@@ -44,6 +44,22 @@ fn a_drained_run_gives_samples_of_all_levels_and_a_second_one_pays_for_nothing()
 }
 
 #[test]
+fn a_report_counts_the_samples_and_says_the_same_twice() {
+    let Some(project) = Project::new("report").map(Project::created) else { return };
+    project.ingest(0..8);
+    project.drain();
+    let json = project.ok(&["report", "--json", "-"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let samples = project.samples();
+    assert_eq!(report["totals"]["samples"], samples.len());
+    assert_eq!(report["totals"]["documents"], 8);
+    for (found, count) in report["levels"].as_array().unwrap().iter().zip(by_level(&samples)) {
+        assert_eq!(found["samples"], count);
+    }
+    assert_eq!(project.ok(&["report", "--json", "-"]), json);
+}
+
+#[test]
 fn limits_are_kept_over_runs_and_the_result_is_that_of_sqlite() {
     let server = Arc::new(ScriptedServer::start(Options::default()));
     let Some(project) = Project::with_server("limits", server.clone()).map(Project::created) else { return };

@@ -81,6 +81,9 @@ impl Scenario {
         let withdraw = if self.withdraw() == Withdraw::Deleted { "\"deleted\"" } else { "\"deleted-or-changed\"" };
         project.set("generate.withdraw", withdraw).set("llm.max_in_flight", 6).set("generate.questions.level1", 2);
         project.set("sampling.seed", self.0);
+        if self.0 % 2 == 1 {
+            project.set("generate.calls", "{ level1 = 3, level2 = 2, level3 = 1 }");
+        }
         if self.0 >= 2 {
             project.set("sampling.limit", "{ level1 = 7, level2 = 6, level3 = 8 }").set("sampling.epochs", 3);
         }

@@ -1,6 +1,7 @@
 //! What comes in without end, or finds no room, does no harm.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::{JoinHandle, spawn};
 
@@ -17,6 +18,9 @@ const DOCUMENT_BYTES: usize = 64 << 10;
 
 /// What the program may hold: itself, the windows, a batch (16 MiB) of each reader.
 const BOUND: u64 = 128 << 20;
+
+/// `journal_size_limit` of the file: a checkpoint that nobody holds up cuts the write-ahead log back to it.
+const MOST_AHEAD: u64 = 64 << 20;
 
 #[test]
 fn endless_input_before_a_stalled_model_stays_within_the_window() {
@@ -51,6 +55,33 @@ fn feed(project: &Project) -> JoinHandle<()> {
         }
         appender.flush().expect("the records are durable");
     })
+}
+
+/// Who reads an export slowly holds neither the run nor the write-ahead log, and gets what stood when the export began.
+#[test]
+fn a_reader_that_stands_still_holds_up_nobody() {
+    let server = server();
+    let project = project(&server);
+    project.ingest(&corpus(40));
+    project.drain();
+    let stood = project.logs().samples().len();
+    let mut command = project.command();
+    let mut export = command.args(["export", "-"]).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::with_capacity(1, export.stdout.take().expect("it is piped")).lines();
+    // The rest does not fit into the pipe.
+    lines.next().expect("there are samples").expect("they are text");
+    project.ingest(&corpus(44));
+    project.drain();
+    assert!(project.logs().samples().len() > stood);
+    feed(&project).join().expect("the documents are written");
+    let size = |name: &str| std::fs::metadata(project.file(name)).map_or(0, |file| file.len());
+    let (file, ahead) = (size("synthllm.db"), size("synthllm.db-wal"));
+    assert!(file > 2 * MOST_AHEAD, "{} MiB are no test", file >> 20);
+    assert!(ahead <= MOST_AHEAD, "{} MiB are written ahead of {} MiB", ahead >> 20, file >> 20);
+    assert!(export.try_wait().expect("it is a child").is_none(), "the export fitted into the pipe");
+    let rest: Vec<String> = lines.collect::<Result<_, _>>().expect("they are text");
+    assert_eq!(1 + rest.len(), stood);
+    assert!(export.wait().expect("it is a child").success());
 }
 
 #[test]

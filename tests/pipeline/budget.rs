@@ -89,6 +89,18 @@ fn records_with_repairs_and_several_workers_stay_within_a_budget_of_cost() {
 }
 
 #[test]
+fn all_calls_for_questions_are_reserved_before_the_first() {
+    let server = server();
+    let mut project = modest(&server);
+    project.set("generate.calls", "{ level1 = 6, level2 = 4, level3 = 2 }").set("budget.tokens", 60_000);
+    project.ingest(&corpus(12));
+    let said = drain(&project);
+    assert!(said.contains("budget.tokens = 60000 is reached"), "{said}");
+    let spent = spent(&server);
+    assert!(spent <= 60_000 && spent > 20_000, "{spent} tokens");
+}
+
+#[test]
 fn a_budget_per_day_survives_a_restart_and_begins_anew_the_next_day() {
     let server = server();
     let mut project = modest(&server);
@@ -108,6 +120,30 @@ fn a_budget_per_day_survives_a_restart_and_begins_anew_the_next_day() {
     let shown = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(shown.contains(&format!("spent today (UTC): {second_day} of 9000 tokens")), "{shown}");
     assert!(shown.contains(&format!("spent in the last run: {second_day} tokens")), "{shown}");
+}
+
+#[test]
+fn roles_that_run_apart_have_a_part_of_the_budget_each() {
+    let server = server();
+    let mut project = modest(&server);
+    project.set("budget.tokens_per_day", 9_000).set("budget.extract_share", 0.2);
+    project.ingest(&corpus(12));
+    let said = |role: &str| {
+        let output = project.command().args(["run", "--drain", "--role", role]).env("SYNTHLLM_TODAY", "20000").output();
+        let output = output.expect("the program starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let extract = said("extract");
+    assert!(extract.contains("the part of extract (budget.extract_share) of budget.tokens_per_day = 9000"), "{extract}");
+    let by_extract = spent(&server);
+    assert!(by_extract > 0 && by_extract <= 1_800, "{by_extract} tokens");
+    said("graph,generate");
+    let by_generate = spent(&server) - by_extract;
+    assert!(by_generate > 0 && by_generate <= 7_200, "{by_generate} tokens");
+    // What generate has left is not for extract.
+    said("extract");
+    assert!(spent(&server) - by_generate <= 1_800);
 }
 
 #[test]

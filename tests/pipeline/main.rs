@@ -1,5 +1,6 @@
 //! The whole pipeline as its users meet it: the real program, a real SQLite file, a scripted model.
 
+mod aliases;
 mod bad_input;
 mod bounds;
 mod budget;
@@ -7,9 +8,12 @@ mod changes;
 mod faults;
 mod filters;
 mod graph_updates;
+mod more;
+mod near_duplicates;
 mod plan;
 mod reconcile;
 mod redo;
+mod report;
 mod running;
 mod samples;
 mod settled;

@@ -100,3 +100,19 @@ fn a_part_of_the_log_stands_for_the_rest_and_files_need_no_log() {
     assert!((part_low / low - 1.0).abs() < 0.1 && (part_high / high - 1.0).abs() < 0.1, "{part_low} to {part_high}");
     assert!(part["assumed"].to_string().contains("of the documents that were read stand for the rest"));
 }
+
+#[test]
+fn several_calls_for_questions_are_planned_for() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1, 2]").set("generate.calls", "{ level1 = 6, level2 = 3, level3 = 1 }");
+    project.set("generate.questions", "{ level1 = 2, level2 = 2, level3 = 3 }");
+    project.ingest(&corpus(6));
+    let (first, before) = (plan(&project, &[]), bills(&server));
+    project.drain();
+    assert_within(&first, &before, &bills(&server));
+    project.ingest(&[any_document(30, 0), any_document(31, 0), any_document(32, 0)]);
+    let (second, before) = (plan(&project, &[]), bills(&server));
+    project.drain();
+    assert_within(&second, &before, &bills(&server));
+}

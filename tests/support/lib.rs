@@ -6,6 +6,7 @@ pub mod counts;
 pub mod judge;
 pub mod kafka;
 pub mod model;
+pub mod packages;
 pub mod project;
 pub mod proxy;
 pub mod records;

@@ -53,12 +53,24 @@ impl ModelServer {
     /// # Panics
     /// When the parts are here and the server still doesn't start.
     pub fn start_at(model: Model, port: u16) -> Option<ModelServer> {
+        ModelServer::start_as(model, port, None)
+    }
+
+    /// Starts a server that has `/embeddings`, and no completions, on a free port.
+    pub fn start_with_embeddings(model: Model) -> Option<ModelServer> {
+        ModelServer::start_as(model, 0, Some("embeddings"))
+    }
+
+    fn start_as(model: Model, port: u16, mode: Option<&str>) -> Option<ModelServer> {
         let fetched = fetch("server").and_then(|python| Ok((python, fetch(model.name())?)));
         let (python, path) = fetched.map_err(|reason| skip(&reason)).ok()?;
+        // With two slots this server mixes the texts of one request up: equal texts get different embeddings.
+        let slots = if mode.is_some() { 1 } else { SLOTS };
         let mut server = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/model/serve.py"))
             .arg(path)
-            .args([port, SLOTS, CONTEXT, THREADS].map(|number| number.to_string()))
+            .args([port, slots, CONTEXT, THREADS].map(|number| number.to_string()))
+            .args(mode)
             // Without it llama.cpp's threads spin at each barrier, and a busy machine makes a token every two seconds.
             .env("OMP_WAIT_POLICY", "passive")
             .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! A scripted model server: `OpenAI` chat completions over loopback, with sensible answers that are a function of the request,
+//! A scripted model server: `OpenAI` chat completions and embeddings over loopback, with sensible answers that are a function of the request,
 //! faults by script or by seed, and a count of every request by content.
 //!
 //! It speaks HTTP itself, because half of its faults lie below what an HTTP library lets through. It runs on a thread of its own
@@ -9,6 +9,7 @@
 //! [`ScriptedServer::count`] that they stay where they were.
 
 mod answers;
+mod embeddings;
 mod faults;
 mod http;
 
@@ -22,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use answers::DOMAIN_WORDS;
+pub use embeddings::embedding;
 pub use faults::{Fault, RetryAfter, Rule};
 
 use faults::Script;
@@ -260,7 +263,7 @@ async fn serve(socket: TcpStream, shared: &Shared) {
     let Ok(mut connection) = Connection::new(socket) else { return };
     while let Ok(Some(request)) = connection.next().await {
         let served = match (request.method.as_str(), request.path.as_str()) {
-            ("POST", "/v1/chat/completions") => complete(&mut connection, &request, shared).await,
+            ("POST", "/v1/chat/completions" | "/v1/embeddings") => complete(&mut connection, &request, shared).await,
             ("GET", "/v1/models") => connection.respond(200, &[], &answers::models()).await.map(|()| true),
             ("GET", "/counts") => connection.respond(200, &[], &counts_as_json(shared)).await.map(|()| true),
             _ => connection.respond(404, &[], &answers::error("no such path")).await.map(|()| true),

@@ -9,6 +9,7 @@
 //! Cost: an insertion looks at kept texts only, however many are held back; a removal decides anew what the removed text held back.
 //! Memory: 8 bytes per shingle, about 150 bytes per text, and for a kept one about 12 bytes per key of [`meeting`].
 
+pub mod claims;
 pub mod collection;
 pub mod meeting;
 

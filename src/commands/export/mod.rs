@@ -4,8 +4,8 @@
 //! one file here, or to a `folder`. Either appears `whole` or not at all.
 
 mod folder;
-mod standing;
-mod whole;
+pub(super) mod standing;
+pub(super) mod whole;
 
 use std::fs::File;
 use std::io::{BufWriter, IntoInnerError, Write};

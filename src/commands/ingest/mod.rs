@@ -47,15 +47,19 @@ pub fn execute(config: &Config, args: &IngestArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The documents of all files, as records of `documents`; nothing for what is no document.
-pub fn documents(files: &[PathBuf], limits: &Limits, mut each: impl FnMut(Option<(String, Vec<u8>)>)) -> anyhow::Result<()> {
+pub fn documents(
+    files: &[PathBuf],
+    limits: &Limits,
+    mut each: impl FnMut(Option<(String, Vec<u8>)>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     for input in files::expand(files)? {
         let place = || format!("can't read {}", input.name());
         match &input {
-            Input::Text { path, id, .. } => each(text(id, std::fs::read(path).with_context(place)?, limits).ok()),
+            Input::Text { path, id, .. } => each(text(id, std::fs::read(path).with_context(place)?, limits).ok())?,
             Input::Lines { path, .. } => {
                 let mut lines = files::open(path, &ProgressBar::hidden()).with_context(place)?;
                 while let Some(next) = lines.next_line().with_context(place)? {
-                    each(line(&next, limits).ok());
+                    each(line(&next, limits).ok())?;
                 }
             }
         }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use synthllm_llm::Prompts;
 use synthllm_llm::request::{approximate_tokens, cut};
 use synthllm_log::{Log, LogName};
+use synthllm_operators::aliases::Aliases;
 use synthllm_operators::decode::{content_hash, decode};
-use synthllm_operators::normal::concept_name;
 use synthllm_operators::record::Document;
 
 use super::super::ingest;
@@ -101,12 +101,15 @@ impl Reader<'_> {
         last.drain().for_each(|(_, class)| backlog.add(class));
         backlog.scale(1.0 / read);
         texts = Texts { count: texts.count / read, alone: texts.alone / read, as_one_of_two: texts.as_one_of_two / read };
-        ingest::documents(files, &self.config.document_limits(), |document| match document {
-            Some((key, value)) => {
-                let class = self.class(key.as_bytes(), Some(&value), &mut texts);
-                last.insert(key.into_bytes(), class);
+        ingest::documents(files, &self.config.document_limits(), |document| {
+            match document {
+                Some((key, value)) => {
+                    let class = self.class(key.as_bytes(), Some(&value), &mut texts);
+                    last.insert(key.into_bytes(), class);
+                }
+                None => backlog.add(Class::Unusable),
             }
-            None => backlog.add(Class::Unusable),
+            Ok(())
         })?;
         last.into_values().for_each(|class| backlog.add(class));
         (backlog.texts, backlog.read) = (texts, read);
@@ -156,18 +159,20 @@ impl Reader<'_> {
             texts.add(text, self.config.generate.max_prompt_tokens);
         }
         match &document.text {
-            _ if source == Source::Document || (own && source == Source::DocumentOrModel) => Class::Own(concepts(&document)),
+            _ if source == Source::Document || (own && source == Source::DocumentOrModel) => {
+                Class::Own(concepts(&document, &self.config.graph.aliases))
+            }
             Some(text) => Class::Extract(plain_extract(self.prompts, text)),
             None => Class::Unusable,
         }
     }
 }
 
-fn concepts(document: &Document) -> Concepts {
+fn concepts(document: &Document, aliases: &Aliases) -> Concepts {
     let under_topics = document.topics.iter().flat_map(|topic| &topic.key_concepts);
     Concepts {
-        topics: document.topics.iter().map(|topic| concept_name(&topic.name)).collect(),
-        key_concepts: under_topics.chain(&document.concepts).map(|name| concept_name(name)).collect(),
+        topics: document.topics.iter().map(|topic| aliases.name(&topic.name)).collect(),
+        key_concepts: under_topics.chain(&document.concepts).map(|name| aliases.name(name)).collect(),
         has_text: document.text.is_some(),
     }
 }

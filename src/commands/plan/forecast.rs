@@ -12,6 +12,7 @@ use super::backlog::Backlog;
 use super::known::Known;
 use super::range::{Range, plain, whole};
 use crate::config::{Config, Start};
+use crate::dataflow::estimate::more_tokens;
 
 /// How far a mean of earlier runs may be off.
 const LEARNT: f64 = 0.25;
@@ -95,9 +96,11 @@ impl Forecaster<'_> {
             let questions = self.questions(level);
             let per_question =
                 self.known.habits.question.map_or(Range::new(15.0, 150.0), |mean| Range::around(mean, LEARNT));
-            let prompts = self.question_prompt(level) * combinations;
-            let asked = questions * per_question + Range::new(0.0, 20.0);
-            question = question.plus(self.row(Task::Question, combinations, prompts, asked));
+            let calls = self.calls(level, questions);
+            let asking = combinations * calls;
+            let prompts = (self.question_prompt(level) + self.told(level, calls, per_question)) * asking;
+            let asked = self.questions_of_call(level, questions, calls) * per_question + Range::new(0.0, 20.0);
+            question = question.plus(self.row(Task::Question, asking, prompts, asked));
 
             let calls = combinations * questions * f64::from(self.config.generate.answers);
             let frame = estimated(&self.prompts.answer(""));
@@ -233,9 +236,37 @@ impl Forecaster<'_> {
 
     fn questions(&self, level: u8) -> Range {
         let index = usize::from(level) - 1;
-        let most = f64::from(self.config.generate.questions[index]);
+        let most = f64::from(self.config.generate.questions[index] * self.config.generate.calls[index]);
         let assumed = Range::new(if level == 1 { 0.5 } else { 1.0 }, most);
         self.known.habits.questions[index].map_or(assumed, |mean| Range::around(mean, LEARNT).at_most(most))
+    }
+
+    /// Calls for questions on a combination: one that brings nothing new is the last.
+    fn calls(&self, level: u8, questions: Range) -> Range {
+        let index = usize::from(level) - 1;
+        let (most, of_call) =
+            (f64::from(self.config.generate.calls[index]), f64::from(self.config.generate.questions[index]));
+        let learnt = self.known.habits.questions[index].map(|_| (questions.low / of_call).ceil().clamp(1.0, most));
+        Range::new(learnt.unwrap_or(1.0), most)
+    }
+
+    /// Questions that one of so many calls brings, when all bring `questions`.
+    fn questions_of_call(&self, level: u8, questions: Range, calls: Range) -> Range {
+        let most = f64::from(self.config.generate.questions[usize::from(level) - 1]);
+        Range::new(questions.low / calls.high, (questions.high / calls.low).min(most))
+    }
+
+    /// The tokens of earlier questions that one of so many calls tells on the average.
+    fn told(&self, level: u8, calls: Range, per_question: Range) -> Range {
+        let of_call = f64::from(self.config.generate.questions[usize::from(level) - 1]);
+        let schema = Schema::new("level1", answers::level1_schema(&self.limits(1)));
+        let frame = more_tokens(self.prompts, &self.prompts.level1("", schema)) as f64;
+        let mean = |calls: f64, per_call: f64, length: f64| {
+            let list = (per_call * length * (calls - 1.0) / 2.0).min(self.config.generate.max_prompt_tokens as f64);
+            frame * (calls - 1.0) / calls + list
+        };
+        let (low, high) = (mean(calls.low, 1.0, 0.3 * per_question.low), mean(calls.high, of_call, per_question.high));
+        Range::new(self.prompt(low, 0.0).low, self.prompt(high, 0.0).high)
     }
 
     fn limits(&self, level: u8) -> Limits {

@@ -138,7 +138,8 @@ impl Known {
             let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
             let extraction: Extraction = codec::decode(record.value.as_deref().unwrap_or_default()).with_context(place)?;
             let at = record::Pointer { partition: record.partition, offset: record.offset };
-            let entry = Entry::of(&String::from_utf8_lossy(&key), at, Some((&extraction).into()), config.graph.max_concepts);
+            let (document, graph) = (String::from_utf8_lossy(&key), &config.graph);
+            let entry = Entry::of(&document, at, Some((&extraction).into()), graph.max_concepts, &graph.aliases);
             let Some(content) = entry.content else { continue };
             if extraction.text.is_some() && record.offset >= position(record.partition) {
                 self.owed[0] += 1.0;

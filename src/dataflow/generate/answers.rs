@@ -15,6 +15,7 @@ use super::super::Context;
 use super::super::dead_letter::Burial;
 use super::super::inquiry::{Call, Inquiry, Replied, Step};
 use super::super::shard::{Made, What};
+use super::near::Ended;
 use super::questions::Posted;
 use super::{Candidate, Decision};
 
@@ -175,14 +176,17 @@ impl Answers {
             self.drop_duplicate(duplicate, turn);
         }
         asked.elect(answers, self.prompts.version(Prompt::Answer));
+        end_claim(case, &asked.candidate, true, turn);
         turn.give(case, Posted::Candidate(Box::new(asked.candidate)));
         turn.close(case);
     }
 
     fn drop_duplicate(&mut self, case: Case, turn: Output<'_>) {
         if let Some(asked) = self.open.remove(&case) {
-            let what = What::Output(Decision::Duplicate);
-            turn.give(case, Posted::Made(Made { origin: asked.candidate.origin, what }));
+            let Candidate { origin, sample, .. } = &asked.candidate;
+            let what = What::Output(Decision::Duplicate { level: sample.level });
+            end_claim(case, &asked.candidate, false, turn);
+            turn.give(case, Posted::Made(Made { origin: *origin, what }));
             turn.close(case);
         }
     }
@@ -224,7 +228,15 @@ fn read(answer: &Answer) -> Result<String, &'static str> {
     if text.is_empty() { Err("the answer is empty") } else { Ok(text.to_owned()) }
 }
 
+/// Where near-duplicates wait for the outcome of this question, they are told.
+fn end_claim(case: Case, candidate: &Candidate, sampled: bool, turn: Output<'_>) {
+    if let Some(claim) = candidate.claim {
+        turn.give(case, Posted::Ended(Ended { claim, sampled }));
+    }
+}
+
 fn bury(case: Case, asked: Asked, failure: Option<Failure>, turn: Output<'_>) {
+    end_claim(case, &asked.candidate, false, turn);
     let Candidate { origin, sample, spent, .. } = asked.candidate;
     let (reason, answer) = failure.map_or((String::new(), None), |failure| (failure.reason, failure.answer));
     let burial = Burial {

@@ -57,12 +57,21 @@ impl<'c> Batch<'c> {
 
     fn add(&mut self, origin: Origin, decision: Decision) -> Outcome {
         match decision {
-            Decision::Asked(spent) => {
+            Decision::Asked { level, questions, spent } => {
                 self.spend(&spent);
+                self.count(Counter::questions(level), questions);
                 Outcome::Skipped
             }
             Decision::Unsuitable => self.skip(Counter::Unsuitable),
-            Decision::Duplicate => self.skip(Counter::Duplicates),
+            Decision::Duplicate { level } => {
+                self.count(Counter::duplicates(level), 1);
+                self.skip(Counter::Duplicates)
+            }
+            Decision::NearDuplicate { of, similarity } => {
+                let details = format!("{similarity:.2} like the question {of}");
+                self.context.counters.rejected(Counter::NearDuplicates, self.number, origin.offset, &details);
+                self.skip(Counter::NearDuplicates)
+            }
             Decision::Rejected(Rejection { reason, details }) => {
                 self.context.counters.rejected(reason.counter(), self.number, origin.offset, &details);
                 self.skip(reason.counter())

@@ -13,7 +13,8 @@ use synthllm_operators::record::{Extraction, Reference};
 
 use super::super::Context;
 use super::super::desk;
-use super::questions::{Grounding, Reply};
+use super::grounding::Grounding;
+use super::questions::Reply;
 
 /// At most so many combinations are served by one read.
 const MOST_AT_ONCE: usize = 256;

@@ -52,7 +52,7 @@ impl Reason {
 impl Filters {
     /// Reads the benchmarks.
     pub fn load(config: &Config) -> Result<Self> {
-        let FiltersConfig { limits, benchmarks, benchmark_words } = &config.filters;
+        let FiltersConfig { limits, benchmarks, benchmark_words, .. } = &config.filters;
         let mut entries = Vec::new();
         for benchmark in benchmarks {
             entries.extend(read(&benchmark.file, benchmark.field.as_deref())?);

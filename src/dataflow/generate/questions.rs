@@ -1,4 +1,5 @@
-//! Asks for the questions of a combination: fetches the texts by pointer, then asks the model.
+//! Asks for the questions of a combination: fetches the texts by pointer, then asks the model, as often as `generate.calls` says. Each
+//! call after the first is told what was asked before; one that brings nothing new, or that fails, is the last.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,15 +8,17 @@ use serde::{Deserialize, Serialize};
 use synthllm_llm::{CallError, Prompt, Prompts, Request, Schema, Task, TaskSettings};
 use synthllm_operators::answers::{self, CombinedQuestion, Level1Answer};
 use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
-use synthllm_operators::id::{self, Kind};
-use synthllm_operators::normal::concept_name;
-use synthllm_operators::record::{Answer, Combination, Extraction, Sample, SampleDocument, SampleProvenance, Version};
+use synthllm_operators::id;
+use synthllm_operators::record::{Answer, Combination, Sample, SampleProvenance};
 
 use super::super::Context;
 use super::super::dead_letter::Burial;
 use super::super::desk::Desk;
 use super::super::inquiry::{self, Inquiry, Replied, Spent, Step};
 use super::super::shard::{Made, What};
+use super::asked::Asked;
+use super::grounding::{Grounding, documents, offered, topics};
+use super::near::Ended;
 use super::{Candidate, Decision, Filters, Work, fetch};
 
 /// What the stage asks of the world.
@@ -40,15 +43,6 @@ impl From<Replied> for Reply {
     }
 }
 
-/// A document that questions are grounded on.
-#[derive(Clone, Debug)]
-pub(super) struct Grounding {
-    /// Its text.
-    pub text: String,
-    /// What was extracted from it.
-    pub extraction: Extraction,
-}
-
 /// What the stage gives.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Posted {
@@ -56,16 +50,28 @@ pub(super) enum Posted {
     Candidate(Box<Candidate>),
     /// Something to be committed.
     Made(Made<Decision>),
+    /// What became of a question that might have near-duplicates.
+    Ended(Ended),
 }
 
 impl Posted {
-    /// The question that goes on, or else what is to be committed.
+    /// The question that goes on, or else the rest.
     #[expect(clippy::result_large_err, reason = "both halves of a stream are moved on at once")]
-    pub fn candidate(self) -> Result<Candidate, Made<Decision>> {
+    pub fn candidate(self) -> Result<Candidate, Posted> {
         match self {
             Posted::Candidate(candidate) => Ok(*candidate),
-            Posted::Made(made) => Err(made),
+            rest => Err(rest),
         }
+    }
+
+    /// What is to be committed.
+    pub fn made(self) -> Option<Made<Decision>> {
+        if let Posted::Made(made) = self { Some(made) } else { None }
+    }
+
+    /// What became of a question.
+    pub fn ended(self) -> Option<Ended> {
+        if let Posted::Ended(ended) = self { Some(ended) } else { None }
     }
 }
 
@@ -85,25 +91,12 @@ pub(super) struct Questions {
     prompts: Arc<Prompts>,
     settings: Arc<TaskSettings>,
     attempts: u32,
-    /// Of levels 1, 2, 3.
+    /// The calls on a combination of levels 1, 2, 3.
+    calls: [u32; 3],
     limits: [answers::Limits; 3],
     schemas: [Schema; 3],
     models: BTreeMap<String, String>,
     filters: Arc<Filters>,
-}
-
-struct Asked {
-    work: Work,
-    grounding: Vec<Grounding>,
-    offered: Vec<String>,
-    inquiry: Option<Inquiry>,
-}
-
-impl Asked {
-    /// Which time it is paid for on purpose: that of its document. A combination of two documents is never redone.
-    fn redo(&self) -> u32 {
-        if let [alone] = self.grounding.as_slice() { alone.extraction.redo } else { 0 }
-    }
 }
 
 type Output<'t> = &'t mut Turn<Call, Posted>;
@@ -120,7 +113,7 @@ impl Stage for Questions {
             return end(case, &work, Decision::NotLive { held: None, spent: Spent::default() }, turn);
         }
         turn.ask(case, Call::Texts(fetch::Wanted { references: work.combination.references.clone() }));
-        self.open.insert(case, Asked { work, grounding: Vec::new(), offered: Vec::new(), inquiry: None });
+        self.open.insert(case, Asked::new(work));
     }
 
     fn reply(&mut self, case: Case, reply: Reply, turn: Output<'_>) {
@@ -132,13 +125,7 @@ impl Stage for Questions {
             Reply::Texts(Some(grounding)) => {
                 asked.offered = offered(&asked.work.combination, &grounding);
                 asked.grounding = grounding;
-                let request = self.request(&asked);
-                let subject = asked.work.combination.id.to_string();
-                let hits = asked.work.hits.clone();
-                let settings = Arc::clone(&self.settings);
-                let inquiry = Inquiry::new(asked.work.origin, &subject, request, settings, self.attempts, hits);
-                asked.inquiry = Some(inquiry.of_redo(asked.redo()));
-                self.ask(case, asked, turn);
+                self.begin_call(case, asked, turn);
             }
             Reply::Model(Replied { key, outcome: Ok(answer) }) => {
                 let what = What::Answered(key, answer.clone());
@@ -148,7 +135,7 @@ impl Stage for Questions {
             Reply::Model(Replied { outcome: Err(CallError::Cancelled), .. }) => {
                 self.open.insert(case, asked);
             }
-            Reply::Model(Replied { outcome: Err(error), .. }) => bury(case, asked, &error.to_string(), None, turn),
+            Reply::Model(Replied { outcome: Err(error), .. }) => self.fail(case, asked, &error.to_string(), None, turn),
         }
     }
 
@@ -172,6 +159,7 @@ impl Questions {
             prompts: Arc::clone(&context.generate_prompts),
             settings: context.settings(Task::Question),
             attempts: 1 + context.config.llm.question.repairs,
+            calls: context.config.generate.calls,
             limits,
             schemas,
             models: BTreeMap::new(),
@@ -183,11 +171,22 @@ impl Questions {
         let text = |index: usize| asked.grounding.get(index).map_or("", |grounding| grounding.text.as_str());
         let level = asked.work.combination.level;
         let schema = self.schemas[level_index(level)].clone();
-        match level {
+        let request = match level {
             1 => self.prompts.level1(text(0), schema),
             2 => self.prompts.level2(text(0), &asked.offered, schema),
             _ => self.prompts.level3([text(0), text(1)], &asked.offered, schema),
-        }
+        };
+        let before: Vec<&str> = asked.questions.iter().map(|asked| asked.question.as_str()).collect();
+        if before.is_empty() { request } else { self.prompts.more(level, request, &before) }
+    }
+
+    fn begin_call(&mut self, case: Case, mut asked: Asked, turn: Output<'_>) {
+        let request = self.request(&asked);
+        let subject = asked.work.combination.id.to_string();
+        let (hits, settings) = (asked.work.hits.clone(), Arc::clone(&self.settings));
+        let inquiry = Inquiry::new(asked.work.origin, &subject, request, settings, self.attempts, hits);
+        asked.inquiry = Some(inquiry.of_candidate(0, asked.call).of_redo(asked.redo()));
+        self.ask(case, asked, turn);
     }
 
     fn ask(&mut self, case: Case, asked: Asked, turn: Output<'_>) {
@@ -197,7 +196,7 @@ impl Questions {
                 turn.ask(case, Call::Model(Box::new(call)));
                 self.open.insert(case, asked);
             }
-            None => bury(case, asked, "there is nothing to ask", None, turn),
+            None => self.fail(case, asked, "there is nothing to ask", None, turn),
         }
     }
 
@@ -205,12 +204,12 @@ impl Questions {
         let Some(inquiry) = asked.inquiry.as_mut() else { return };
         inquiry.spent.add(answer);
         match self.read(&asked.work.combination, &asked.offered, answer) {
-            Ok(questions) => self.give(case, &asked, questions, turn),
+            Ok(questions) => self.called(case, asked, questions, turn),
             Err(problem) => {
                 if inquiry.repair(&self.prompts, &answer.text, &problem) {
                     self.ask(case, asked, turn);
                 } else {
-                    bury(case, asked, &problem, Some(&answer.text), turn);
+                    self.fail(case, asked, &problem, Some(&answer.text), turn);
                 }
             }
         }
@@ -231,16 +230,47 @@ impl Questions {
         answers::combined(&answer.text, offered, limits).map_err(|problem| problem.to_string())
     }
 
-    fn give(&mut self, case: Case, asked: &Asked, questions: Vec<CombinedQuestion>, turn: Output<'_>) {
-        let spent = asked.inquiry.as_ref().map(|inquiry| inquiry.spent.clone()).unwrap_or_default();
+    /// A call has brought questions: there is another one, or what was brought goes on.
+    fn called(&mut self, case: Case, mut asked: Asked, questions: Vec<CombinedQuestion>, turn: Output<'_>) {
+        asked.end_call();
+        let new = asked.take(questions);
+        asked.call += 1;
+        if new && asked.call < self.calls[level_index(asked.work.combination.level)] {
+            self.begin_call(case, asked, turn);
+        } else {
+            self.give(case, asked, turn);
+        }
+    }
+
+    /// A call can't be used. What those before it have brought goes on.
+    fn fail(&mut self, case: Case, mut asked: Asked, reason: &str, answer: Option<&str>, turn: Output<'_>) {
+        asked.end_call();
+        let burial = burial(&asked.work.combination, reason, answer);
+        let origin = asked.work.origin;
+        let mut buried = |spent| {
+            let what = What::Output(Decision::Buried { burial: burial.clone(), spent });
+            turn.give(case, Posted::Made(Made { origin, what }));
+        };
+        if asked.questions.is_empty() {
+            buried(std::mem::take(&mut asked.spent));
+            turn.close(case);
+        } else {
+            buried(Spent::default());
+            self.give(case, asked, turn);
+        }
+    }
+
+    fn give(&mut self, case: Case, mut asked: Asked, turn: Output<'_>) {
+        let (questions, spent) = (std::mem::take(&mut asked.questions), asked.spent.clone());
+        let asked = &asked;
         self.models.insert(Task::Question.name().to_owned(), spent.model.clone());
         let origin = asked.work.origin;
-        let what = What::Output(Decision::Asked(spent.clone()));
+        let (level, parts) = (asked.work.combination.level, questions.len() as u64);
+        let what = What::Output(Decision::Asked { level, questions: parts, spent: spent.clone() });
         turn.give(case, Posted::Made(Made { origin, what }));
         if questions.is_empty() {
             turn.give(case, Posted::Made(Made { origin, what: What::Output(Decision::Unsuitable) }));
         }
-        let parts = questions.len() as u64;
         for (ordinal, question) in questions.into_iter().enumerate() {
             if let Some(rejection) = self.filters.rejection(&question.question) {
                 let what = What::Output(Decision::Rejected(rejection));
@@ -258,7 +288,11 @@ impl Questions {
         let combination = &asked.work.combination;
         let sample_id = id::sample(combination.id, ordinal, asked.redo());
         let prompt = [Prompt::Level1, Prompt::Level2, Prompt::Level3][level_index(combination.level)];
-        let version = self.prompts.version(prompt).to_owned();
+        let mut prompts = vec![(Task::Question.name(), prompt)];
+        if ordinal as usize >= asked.of_first_call {
+            prompts.push(("more", Prompt::More));
+        }
+        let version = |(name, prompt): (&str, Prompt)| (name.to_owned(), self.prompts.version(prompt).to_owned());
         let sample = Sample {
             id: sample_id.to_string(),
             level: combination.level,
@@ -270,7 +304,7 @@ impl Questions {
                 walk: combination.walk.clone(),
                 documents: documents(combination, &asked.grounding),
                 models: self.models.clone(),
-                prompts: BTreeMap::from([(Task::Question.name().to_owned(), version)]),
+                prompts: prompts.into_iter().map(version).collect(),
             },
             scores: BTreeMap::new(),
             usage: share.usage,
@@ -285,6 +319,7 @@ impl Questions {
             redo: asked.redo(),
             sample_id,
             question: id::question(&sample.question),
+            claim: None,
             sample: Box::new(sample),
             references: combination.references.clone(),
             live: true,
@@ -307,56 +342,12 @@ fn end(case: Case, work: &Work, decision: Decision, turn: Output<'_>) {
     turn.close(case);
 }
 
-fn bury(case: Case, asked: Asked, reason: &str, answer: Option<&str>, turn: Output<'_>) {
-    let spent = asked.inquiry.map(|inquiry| inquiry.spent).unwrap_or_default();
-    let burial = Burial {
+fn burial(combination: &Combination, reason: &str, answer: Option<&str>) -> Burial {
+    Burial {
         stage: Task::Question.name().to_owned(),
-        key: Some(asked.work.combination.id.to_string()),
+        key: Some(combination.id.to_string()),
         reason: reason.to_owned(),
-        payload: serde_json::to_vec(&asked.work.combination).unwrap_or_default(),
+        payload: serde_json::to_vec(combination).unwrap_or_default(),
         answer: answer.map(str::to_owned),
-    };
-    end(case, &asked.work, Decision::Buried { burial, spent }, turn);
-}
-
-/// The key concepts that questions may join, in display form: those of the walk (level 3), or all of the document (level 2).
-fn offered(combination: &Combination, grounding: &[Grounding]) -> Vec<String> {
-    let key_concepts = combination.walk.iter().filter(|node| node.kind == Kind::KeyConcept);
-    key_concepts.map(|node| displayed(grounding, key_concepts_of, &node.name)).collect()
-}
-
-fn topics(combination: &Combination, grounding: &[Grounding]) -> Vec<String> {
-    let topics = combination.walk.iter().filter(|node| node.kind == Kind::Topic);
-    topics.map(|node| displayed(grounding, topics_of, &node.name)).collect()
-}
-
-/// How the first document that has this concept writes it; else the normalised name.
-fn displayed<'g>(grounding: &'g [Grounding], of: fn(&'g Extraction) -> Vec<&'g str>, name: &str) -> String {
-    let written = grounding.iter().flat_map(|grounding| of(&grounding.extraction));
-    written.into_iter().find(|display| concept_name(display) == name).unwrap_or(name).to_owned()
-}
-
-fn key_concepts_of(extraction: &Extraction) -> Vec<&str> {
-    let under_topics = extraction.topics.iter().flat_map(|topic| &topic.key_concepts);
-    under_topics.chain(&extraction.key_concepts).map(String::as_str).collect()
-}
-
-fn topics_of(extraction: &Extraction) -> Vec<&str> {
-    extraction.topics.iter().map(|topic| topic.name.as_str()).collect()
-}
-
-fn documents(combination: &Combination, grounding: &[Grounding]) -> Vec<SampleDocument> {
-    let documents = combination.references.iter().zip(grounding);
-    let document = documents.map(|(reference, grounding)| SampleDocument {
-        id: reference.document.clone(),
-        version: version_text(reference.version),
-        jaccard: reference.jaccard,
-        source: grounding.extraction.source.clone(),
-        license: grounding.extraction.license.clone(),
-    });
-    document.collect()
-}
-
-fn version_text(version: Version) -> String {
-    format!("{}:{}", version.partition, version.offset)
+    }
 }

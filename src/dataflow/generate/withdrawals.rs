@@ -74,9 +74,6 @@ impl Withdrawals {
     }
 
     /// Reads this worker's partitions of `provenance` to the end, and tells who holds which question. Returns how many samples live.
-    ///
-    /// In two passes, so that nothing is kept: a sample lives when its record lies behind the last tombstone of its id, since an id
-    /// is never written twice without a tombstone between (protocol.md, invariant 2).
     pub fn load_samples(
         &mut self,
         worker: &mut Worker,
@@ -84,24 +81,13 @@ impl Withdrawals {
         mine: &[u32],
         holdings: &mut InputHandleVec<u64, Holding>,
     ) -> Result<u64> {
-        let from = starts(context, LogName::Provenance, mine)?;
-        let mut withdrawn: HashMap<Id, u64> = HashMap::new();
-        self.read_all(worker, context, (LogName::Provenance, &from), |_, record| {
-            if record.value.is_none() {
-                withdrawn.insert(sample_id(record)?, record.offset);
-            }
-            Ok(())
-        })?;
         let mut loaded = 0;
-        self.read_all(worker, context, (LogName::Provenance, &from), |withdrawals, record| {
-            let Some(value) = &record.value else { return Ok(()) };
-            let sample = sample_id(record)?;
-            if withdrawn.get(&sample).is_none_or(|tombstone| *tombstone < record.offset) {
-                let provenance: Provenance = codec::decode(value).with_context(|| place(LogName::Provenance, record))?;
-                holdings.send(Holding { question: provenance.question, sample, holds: true });
-                withdrawals.cite(sample, record.partition, &provenance);
-                loaded += 1;
-            }
+        read_live(worker, context, LogName::Provenance, mine, |sample, record| {
+            let value = record.value.as_deref().unwrap_or_default();
+            let provenance: Provenance = codec::decode(value).with_context(|| place(LogName::Provenance, record))?;
+            holdings.send(Holding { question: provenance.question, sample, holds: true });
+            self.cite(sample, record.partition, &provenance);
+            loaded += 1;
             Ok(())
         })?;
         Ok(loaded)
@@ -117,40 +103,13 @@ impl Withdrawals {
     ) -> Result<()> {
         let from = starts(context, LogName::Extractions, mine)?;
         let apply = |withdrawals: &mut Self, record: &Record| withdrawals.apply(record, &mut live.borrow_mut());
-        let ends = self.read_all(worker, context, (LogName::Extractions, &from), apply)?;
+        let ends = read_all(worker, context, (LogName::Extractions, &from), |record| apply(self, record))?;
         for &(partition, position) in &ends {
             live.borrow_mut().read_to(partition, position);
         }
         self.reader = if ends.is_empty() { None } else { Some(context.log.reader(LogName::Extractions, &ends)?) };
         self.positions = ends.into_iter().collect();
         Ok(())
-    }
-
-    /// Reads a log to the end. What was read goes on through the dataflow batch by batch: never is more than one on its way.
-    fn read_all(
-        &mut self,
-        worker: &mut Worker,
-        context: &Context,
-        (log, from): (LogName, &[(u32, u64)]),
-        mut each: impl FnMut(&mut Self, &Record) -> Result<()>,
-    ) -> Result<Vec<(u32, u64)>> {
-        let loading = context.status.loading(Role::Generate);
-        let mut failed = None;
-        let ends = read_to_end(
-            &context.log,
-            log,
-            from,
-            |record| {
-                if let Err(error) = each(self, &record) {
-                    failed.get_or_insert(error);
-                }
-            },
-            |read, total| {
-                loading.is_at(read, total);
-                worker.step();
-            },
-        )?;
-        failed.map_or(Ok(ends), Err)
     }
 
     /// Reads on in `extractions`, in the epoch `now`. Returns how many records.
@@ -245,13 +204,67 @@ impl Withdrawals {
     }
 }
 
-fn place(log: LogName, record: &Record) -> String {
+/// Reads this worker's partitions of `samples` or `provenance` to the end: the records of the samples that live.
+///
+/// In two passes, so that nothing is kept: a sample lives when its record lies behind the last tombstone of its id, since an id
+/// is never written twice without a tombstone between (protocol.md, invariant 2).
+pub(super) fn read_live(
+    worker: &mut Worker,
+    context: &Context,
+    log: LogName,
+    mine: &[u32],
+    mut each: impl FnMut(Id, &Record) -> Result<()>,
+) -> Result<()> {
+    let from = starts(context, log, mine)?;
+    let mut withdrawn: HashMap<Id, u64> = HashMap::new();
+    read_all(worker, context, (log, &from), |record| {
+        if record.value.is_none() {
+            withdrawn.insert(sample_id(log, record)?, record.offset);
+        }
+        Ok(())
+    })?;
+    read_all(worker, context, (log, &from), |record| {
+        let id = sample_id(log, record)?;
+        let lives = record.value.is_some() && withdrawn.get(&id).is_none_or(|tombstone| *tombstone < record.offset);
+        if lives { each(id, record) } else { Ok(()) }
+    })
+    .map(drop)
+}
+
+/// Reads a log to the end. What was read goes on through the dataflow batch by batch: never is more than one on its way.
+fn read_all(
+    worker: &mut Worker,
+    context: &Context,
+    (log, from): (LogName, &[(u32, u64)]),
+    mut each: impl FnMut(&Record) -> Result<()>,
+) -> Result<Vec<(u32, u64)>> {
+    let loading = context.status.loading(Role::Generate);
+    let mut failed = None;
+    let ends = read_to_end(
+        &context.log,
+        log,
+        from,
+        |record| {
+            if let Err(error) = each(&record) {
+                failed.get_or_insert(error);
+            }
+        },
+        |read, total| {
+            loading.is_at(read, total);
+            worker.step();
+        },
+    )?;
+    failed.map_or(Ok(ends), Err)
+}
+
+/// Where a record lies, for an error.
+pub(super) fn place(log: LogName, record: &Record) -> String {
     format!("can't read {}/{} at offset {}", log.name(), record.partition, record.offset)
 }
 
-fn sample_id(record: &Record) -> Result<Id> {
+fn sample_id(log: LogName, record: &Record) -> Result<Id> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-    key.parse().with_context(|| format!("{}: the key {key:?} is no id", place(LogName::Provenance, record)))
+    key.parse().with_context(|| format!("{}: the key {key:?} is no id", place(log, record)))
 }
 
 fn starts(context: &Context, log: LogName, mine: &[u32]) -> Result<Vec<(u32, u64)>> {

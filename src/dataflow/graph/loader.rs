@@ -17,6 +17,7 @@ use super::coordinator::Report;
 use super::letters::Letter;
 use super::levels;
 use super::watch::Watch;
+use crate::config::GraphConfig;
 
 /// Entries are loaded in batches of at most so many.
 const LOAD_AT_ONCE: usize = 5_000;
@@ -115,7 +116,7 @@ impl Graph {
             if record.offset >= loader.cut[&record.partition] {
                 continue;
             }
-            let entry = entry(&record, self.max_concepts)?;
+            let entry = entry(&record, &context.config.graph)?;
             if !limited.is_empty() {
                 let position = self.flow.shards.get(&record.partition).map_or(0, |shard| shard.progress.position);
                 loader.note(&entry, &limited, self.seed, position);
@@ -148,11 +149,11 @@ impl Graph {
 }
 
 /// A record of `extractions`, as the index takes it.
-pub(super) fn entry(record: &Record, max_concepts: usize) -> Result<Entry> {
+pub(super) fn entry(record: &Record, graph: &GraphConfig) -> Result<Entry> {
     let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
     let concepts: Option<ExtractionConcepts<'_>> =
         record.value.as_deref().map(codec::decode_beginning).transpose().with_context(place)?;
     let document = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     let pointer = Pointer { partition: record.partition, offset: record.offset };
-    Ok(Entry::of(&document, pointer, concepts, max_concepts))
+    Ok(Entry::of(&document, pointer, concepts, graph.max_concepts, &graph.aliases))
 }

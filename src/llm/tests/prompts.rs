@@ -2,7 +2,7 @@
 
 use synthllm_llm::{Prompt, PromptSettings, Prompts, Request, Schema, Task};
 
-const ALL: [Prompt; 6] = [Prompt::Extract, Prompt::Level1, Prompt::Level2, Prompt::Level3, Prompt::Answer, Prompt::Repair];
+const ALL: [Prompt; 10] = Prompt::ALL;
 
 fn settings() -> PromptSettings {
     PromptSettings { domain: "organic chemistry".into(), ..PromptSettings::default() }
@@ -16,13 +16,16 @@ fn concepts() -> Vec<String> {
     vec!["ester".into(), "two\nlines".into()]
 }
 
-fn all_requests(prompts: &Prompts) -> [Request; 5] {
+fn all_requests(prompts: &Prompts) -> [Request; 8] {
     [
         prompts.extract("Esters.", schema()),
         prompts.level1("Esters.", schema()),
         prompts.level2("Esters.", &concepts(), schema()),
         prompts.level3(["Esters.", "Alcohols."], &concepts(), schema()),
         prompts.answer("What is an ester?"),
+        prompts.rate("Esters.", schema()),
+        prompts.syllabus(12, schema()),
+        prompts.synthetic_document("blog post", "Acids", "Esters"),
     ]
 }
 
@@ -43,7 +46,7 @@ fn prompts_about_one_document_begin_alike_and_end_with_the_task() {
         assert_eq!(request.system, requests[4].system);
     }
     for request in &requests {
-        let task = request.user.rfind("\nTask: ").expect("a prompt has a task");
+        let task = request.user.rfind("Task: ").expect("a prompt has a task");
         assert!(!request.user[task..].contains("document>"));
     }
 }
@@ -56,6 +59,26 @@ fn concepts_are_listed_one_a_line_and_limits_are_told() {
         assert!(request.user.contains(&format!("from 1 to {most} ")), "{}", request.user);
     }
     assert!(requests[0].user.contains("from 1 to 5") && requests[0].user.contains("from 5 to 20"));
+}
+
+#[test]
+fn further_questions_are_asked_for_below_those_that_are_there() {
+    let prompts = Prompts::built_in(PromptSettings { questions_max: [4, 6, 7], ..settings() });
+    let first = prompts.level2("Esters.", &concepts(), schema());
+    let more = prompts.more(2, first.clone(), &["What is\nan ester?", "Why {questions}?"]);
+    let added = more.user.strip_prefix(&first.user).expect("the prompt so far is the prefix");
+    assert!(added.contains("\n1. What is an ester?\n2. Why {questions}?\n") && added.contains("from 1 to 6 "), "{added}");
+    assert_eq!(Request { user: first.user.clone(), ..more }, first);
+}
+
+#[test]
+fn of_many_earlier_questions_the_last_are_told() {
+    let prompts = Prompts::built_in(PromptSettings { document_tokens: 100, ..settings() });
+    let questions: Vec<String> = (0..50).map(|number| format!("What is the boiling point of ester {number}?")).collect();
+    let first = prompts.level1("Esters.", schema());
+    let more = prompts.more(1, first, &questions.iter().map(String::as_str).collect::<Vec<_>>());
+    let told = |number: usize| more.user.contains(&format!("ester {number}?"));
+    assert!(more.user.contains("\n1. ") && told(49) && told(45) && !told(40) && !told(0), "{}", more.user);
 }
 
 #[test]

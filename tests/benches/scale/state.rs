@@ -52,9 +52,53 @@ pub fn samples(log: &dyn Log, count: usize, documents: usize) {
     });
 }
 
+/// Writes so many samples of all levels, whose questions have 20 to 70 words of a Zipf law; one in fifty nearly repeats another.
+pub fn questions(log: &dyn Log, count: usize, documents: usize) {
+    let partitions = log.partitions(LogName::Samples).expect("the logs were created");
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut before = String::new();
+    write(log, count, |number| {
+        let id = Id(id::digest(&number.to_le_bytes())).to_string();
+        let mut words =
+            |least, most| (0..random.usize(least..most)).map(|_| word(&mut random)).collect::<Vec<_>>().join(" ");
+        let (fresh, answer) = (words(20, 70), words(60, 300));
+        let question = if number % 50 == 49 { format!("{before} please") } else { fresh };
+        before.clone_from(&question);
+        let level = number % 3 + 1;
+        let cited = stands_on(number, documents).into_iter().take(if level == 3 { 2 } else { 1 });
+        let cited: Vec<_> = cited
+            .map(|number| json!({"id": document(number), "version": "0:0", "jaccard": 1.0, "source": null, "license": "CC0-1.0"}))
+            .collect();
+        let names = |kind: &str, random: &mut fastrand::Rng| format!("{kind} {}", rank(VOCABULARY, random));
+        let sample = json!({
+            "id": id, "level": level, "question": question, "answer": answer,
+            "concepts": [names("concept", &mut random), names("concept", &mut random)], "topics": [names("topic", &mut random)],
+            "provenance": {"combination": id, "walk": [], "documents": cited, "models": {}, "prompts": {}},
+            "scores": {"agreement": 1.0}, "usage": Usage { calls: 2, prompt_tokens: 900, completion_tokens: 400 }, "cost": 0.001,
+        });
+        let (key, value) = (Some(id.into_bytes()), Some(sample.to_string().into_bytes()));
+        vec![Append { log: LogName::Samples, partition: Some(number as u32 % partitions), key, value }]
+    });
+}
+
+/// A word of a language of 30,000.
+fn word(random: &mut fastrand::Rng) -> String {
+    let mut rest = rank(30_000.0, random);
+    let mut word = String::new();
+    while rest > 0 {
+        word += ["ra", "ne", "ti", "so", "lu", "ke", "mo"][rest % 7];
+        rest /= 7;
+    }
+    word
+}
+
+/// A Zipf law by its inverse: the rank is the vocabulary to a uniform power.
+fn rank(vocabulary: f64, random: &mut fastrand::Rng) -> usize {
+    vocabulary.powf(random.f64()) as usize
+}
+
 fn extraction(number: usize, random: &mut fastrand::Rng) -> Extraction {
-    // A Zipf law by its inverse: the rank is the vocabulary to a uniform power.
-    let mut name = |kind: &str| format!("{kind} {}", VOCABULARY.powf(random.f64()) as usize);
+    let mut name = |kind: &str| format!("{kind} {}", rank(VOCABULARY, random));
     let mut topic = || Topic { name: name("topic"), key_concepts: (0..4).map(|_| name("concept")).collect() };
     Extraction {
         text: Some(Pointer { partition: 0, offset: number as u64 }),

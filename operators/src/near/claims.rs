@@ -1,0 +1,163 @@
+//! Which questions may be asked when of similar ones only one shall have a sample.
+//!
+//! Input: claims of questions, each with its shingles and an asker; the outcome of each claim that may be asked (a sample, or none);
+//! samples that were committed before, and samples that are withdrawn. Output: for each claim, that it may be asked, that it waits, or that it is a near-duplicate.
+//! Law: the questions that are asked or have a sample are pairwise not similar (but for samples that were committed before as they are), and
+//! the earlier stays: a claim waits only for one that is being asked, and is dropped only when a similar one has a sample. When
+//! the question for which it waits gets none, it claims anew, after those that waited longer. Equal questions are one: any number may be asked
+//! at a time (see [`crate::holders`], which answers one of them). See [`super`] for what is similar.
+//! Cost: O(log questions) and a comparison with each candidate that shares a key; memory as in [`super`], and about 100 bytes a question.
+
+use std::collections::BTreeMap;
+
+use super::{Near, Settings};
+use crate::id::Id;
+
+/// Who asks: any number that names the asker on this worker.
+pub type Asker = u64;
+
+/// The answer to a claim.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Claim {
+    /// Nothing similar is asked or has a sample: go on, and tell the outcome.
+    Go,
+    /// Something similar is being asked: wait for its outcome.
+    Waits,
+    /// A similar question has a sample.
+    NearDuplicate {
+        /// That question.
+        of: Id,
+        /// The similarity of the two, at least the threshold.
+        similarity: f64,
+    },
+}
+
+/// What an outcome leads to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Follows {
+    /// Askers that waited and may ask now; their outcome is due.
+    pub go: Vec<Asker>,
+    /// Askers that waited and are near-duplicates now: of which question, and how similar.
+    pub dropped: Vec<(Asker, Id, f64)>,
+}
+
+/// The claimed questions of all workers.
+#[derive(Debug)]
+pub struct Claims {
+    near: Near<u64>,
+    next: u64,
+    texts: BTreeMap<Id, Text>,
+    /// The question of each text of `near`.
+    questions: BTreeMap<u64, Id>,
+}
+
+#[derive(Debug)]
+struct Text {
+    place: u64,
+    asking: u32,
+    samples: u32,
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    asker: Asker,
+    question: Id,
+    shingles: Box<[u64]>,
+}
+
+impl Claims {
+    /// No questions.
+    ///
+    /// # Panics
+    /// If the threshold is not in `(0, 1]`.
+    pub fn new(settings: Settings) -> Self {
+        Claims { near: Near::new(settings), next: 0, texts: BTreeMap::new(), questions: BTreeMap::new() }
+    }
+
+    /// An asker has a question.
+    pub fn claim(&mut self, question: Id, shingles: Box<[u64]>, asker: Asker) -> Claim {
+        if let Some(text) = self.texts.get_mut(&question) {
+            text.asking += 1;
+            return Claim::Go;
+        }
+        let similar = self.similar(&shingles);
+        let has_sample = |of: &Id| self.texts.get(of).is_some_and(|text| text.samples > 0);
+        if let Some(&(of, similarity)) = similar.iter().find(|(of, _)| has_sample(of)) {
+            return Claim::NearDuplicate { of, similarity };
+        }
+        let first = similar.first().and_then(|(of, _)| self.texts.get_mut(of));
+        if let Some(text) = first {
+            text.waiting.push(Waiting { asker, question, shingles });
+            return Claim::Waits;
+        }
+        self.insert(question, shingles).asking = 1;
+        Claim::Go
+    }
+
+    /// A claim that was allowed has come to its end.
+    pub fn outcome(&mut self, question: Id, sampled: bool) -> Follows {
+        let mut follows = Follows::default();
+        let Some(text) = self.texts.get_mut(&question) else { return follows };
+        text.asking = text.asking.saturating_sub(1);
+        text.samples += u32::from(sampled);
+        let waiting = if text.samples > 0 || text.asking == 0 { std::mem::take(&mut text.waiting) } else { Vec::new() };
+        self.forget_unused(question);
+        for Waiting { asker, question, shingles } in waiting {
+            match self.claim(question, shingles, asker) {
+                Claim::Go => follows.go.push(asker),
+                Claim::Waits => (),
+                Claim::NearDuplicate { of, similarity } => follows.dropped.push((asker, of, similarity)),
+            }
+        }
+        follows
+    }
+
+    /// A sample was committed before (at the start, in any order).
+    pub fn committed(&mut self, question: Id, shingles: Box<[u64]>) {
+        match self.texts.get_mut(&question) {
+            Some(text) => text.samples += 1,
+            None => self.insert(question, shingles).samples = 1,
+        }
+    }
+
+    /// A sample was withdrawn, or not written after all.
+    pub fn released(&mut self, question: Id) {
+        if let Some(text) = self.texts.get_mut(&question) {
+            text.samples = text.samples.saturating_sub(1);
+            self.forget_unused(question);
+        }
+    }
+
+    /// Questions that are asked or have a sample.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    fn similar(&self, shingles: &[u64]) -> Vec<(Id, f64)> {
+        let similar = self.near.similar(shingles).into_iter();
+        similar.filter_map(|(place, similarity)| Some((*self.questions.get(&place)?, similarity))).collect()
+    }
+
+    fn insert(&mut self, question: Id, shingles: Box<[u64]>) -> &mut Text {
+        let place = self.next;
+        self.next += 1;
+        self.near.insert(place, shingles);
+        self.questions.insert(place, question);
+        self.texts.entry(question).or_insert(Text { place, asking: 0, samples: 0, waiting: Vec::new() })
+    }
+
+    fn forget_unused(&mut self, question: Id) {
+        let unused = |text: &Text| text.asking == 0 && text.samples == 0;
+        if let Some(text) = self.texts.get(&question).filter(|text| unused(text)) {
+            self.near.remove(text.place);
+            self.questions.remove(&text.place);
+            self.texts.remove(&question);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The law of `near::claims`, against a plain program that compares every pair: after any history of claims, outcomes and withdrawals
+//! the questions that are asked or have a sample are pairwise not similar, each claim gets the answer of the plain program, and none waits for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use synthllm_operators::id::{self, Id};
+use synthllm_operators::near::claims::{Asker, Claim, Claims};
+use synthllm_operators::near::{Settings, similarity};
+use synthllm_operators::shingle::shingles;
+
+const SETTINGS: Settings = Settings { threshold: 0.5, shingle: 1, bands: 0, seed: 0 };
+
+/// What happens next; a number picks among those that it can happen to.
+#[derive(Clone, Debug)]
+enum Step {
+    Claim(String),
+    /// An open claim ends, with a sample or without.
+    Outcome(usize, bool),
+    /// A sample goes.
+    Release(usize),
+}
+
+/// Few words, so that texts are often similar or equal.
+fn step() -> impl Strategy<Value = Step> {
+    let text =
+        prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d", "e"]), 0..6).prop_map(|words| words.join(" "));
+    prop_oneof![
+        3 => text.prop_map(Step::Claim),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(which, sampled)| Step::Outcome(which, sampled)),
+        1 => any::<usize>().prop_map(Step::Release),
+    ]
+}
+
+/// The plain program: who asks, who waits, what has a sample.
+#[derive(Default)]
+struct Plain {
+    asking: BTreeMap<Asker, String>,
+    waiting: BTreeMap<Asker, String>,
+    samples: Vec<String>,
+}
+
+impl Plain {
+    fn similar<'t>(text: &str, others: impl IntoIterator<Item = &'t String>) -> bool {
+        let near = |other: &&String| similarity(&set(text), &set(other), SETTINGS.threshold).is_some();
+        others.into_iter().any(|other| near(&other))
+    }
+
+    /// Whether the text is taken already, has a similar sample, or is similar to one that is asked.
+    fn sight(&self, text: &String) -> (bool, bool, bool) {
+        let taken = self.samples.contains(text) || self.asking.values().any(|other| other == text);
+        (taken, Self::similar(text, &self.samples), Self::similar(text, self.asking.values()))
+    }
+}
+
+fn set(text: &str) -> Box<[u64]> {
+    shingles(text, SETTINGS.shingle)
+}
+
+fn question(text: &str) -> Id {
+    id::question(text)
+}
+
+proptest! {
+    #[test]
+    fn the_earlier_stays_and_no_claim_waits_for_ever(steps in prop::collection::vec(step(), 1..60)) {
+        let (mut claims, mut plain) = (Claims::new(SETTINGS), Plain::default());
+        let mut dropped = BTreeSet::new();
+        let end = |claims: &mut Claims, plain: &mut Plain, dropped: &mut BTreeSet<Asker>, asker: Asker, sampled: bool| {
+            let text = plain.asking.remove(&asker).expect("it is open");
+            plain.samples.extend(sampled.then(|| text.clone()));
+            let follows = claims.outcome(question(&text), sampled);
+            for asker in follows.go {
+                let text = plain.waiting.remove(&asker).expect("it waited");
+                plain.asking.insert(asker, text);
+            }
+            for (asker, _, _) in follows.dropped {
+                let text = plain.waiting.remove(&asker).expect("it waited");
+                prop_assert!(Plain::similar(&text, &plain.samples));
+                dropped.insert(asker);
+            }
+            Ok(())
+        };
+        for (asker, step) in (0..).zip(steps) {
+            match step {
+                Step::Claim(text) => {
+                    let (taken, like_sample, like_asked) = plain.sight(&text);
+                    match claims.claim(question(&text), set(&text), asker) {
+                        Claim::Go => {
+                            prop_assert!(taken || !(like_sample || like_asked), "{text:?} goes");
+                            plain.asking.insert(asker, text);
+                        }
+                        Claim::Waits => {
+                            prop_assert!(!taken && like_asked && !like_sample, "{text:?} waits");
+                            plain.waiting.insert(asker, text);
+                        }
+                        Claim::NearDuplicate { similarity, .. } => {
+                            prop_assert!(!taken && like_sample && similarity >= SETTINGS.threshold, "{text:?} is dropped");
+                        }
+                    }
+                }
+                Step::Outcome(which, sampled) => {
+                    let open: Vec<Asker> = plain.asking.keys().copied().collect();
+                    if !open.is_empty() {
+                        end(&mut claims, &mut plain, &mut dropped, open[which % open.len()], sampled)?;
+                    }
+                }
+                Step::Release(which) => {
+                    if !plain.samples.is_empty() {
+                        let which = which % plain.samples.len();
+                        claims.released(question(&plain.samples.swap_remove(which)));
+                    }
+                }
+            }
+            let standing: BTreeSet<&String> = plain.asking.values().chain(&plain.samples).collect();
+            for text in &standing {
+                let others = standing.iter().filter(|other| *other != text).copied();
+                prop_assert!(!Plain::similar(text, others), "{text:?} of {standing:?}");
+            }
+            prop_assert_eq!(claims.len(), standing.len());
+        }
+        while let Some(asker) = plain.asking.keys().next().copied() {
+            end(&mut claims, &mut plain, &mut dropped, asker, asker % 2 == 0)?;
+        }
+        prop_assert!(plain.waiting.is_empty(), "{:?} wait for ever", plain.waiting);
+    }
+}
+
+#[test]
+fn what_waited_longest_for_a_question_without_a_sample_is_next() {
+    let mut claims = Claims::new(SETTINGS);
+    let texts = ["a b c d", "a b c e", "a b c f"];
+    let claim = |claims: &mut Claims, asker: usize| claims.claim(question(texts[asker]), set(texts[asker]), asker as Asker);
+    assert_eq!(
+        [claim(&mut claims, 0), claim(&mut claims, 1), claim(&mut claims, 2)],
+        [Claim::Go, Claim::Waits, Claim::Waits]
+    );
+    let follows = claims.outcome(question(texts[0]), false);
+    assert_eq!((follows.go, follows.dropped), (vec![1], vec![]));
+    let follows = claims.outcome(question(texts[1]), true);
+    assert_eq!((follows.go, follows.dropped.len(), follows.dropped[0].1), (vec![], 1, question(texts[1])));
+}
+
+#[test]
+fn a_committed_sample_holds_back_what_is_similar_until_it_is_withdrawn() {
+    let mut claims = Claims::new(SETTINGS);
+    claims.committed(question("a b c d"), set("a b c d"));
+    let claimed = claims.claim(question("a b c e"), set("a b c e"), 1);
+    assert_eq!(claimed, Claim::NearDuplicate { of: question("a b c d"), similarity: 0.6 });
+    claims.released(question("a b c d"));
+    assert_eq!(claims.claim(question("a b c e"), set("a b c e"), 2), Claim::Go);
+}
