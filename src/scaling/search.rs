@@ -23,7 +23,7 @@ pub enum Care {
 impl Care {
     fn part(self) -> f64 {
         match self {
-            Care::Fine => 1e-12,
+            Care::Fine => 1e-14,
             Care::Coarse => 1e-7,
         }
     }
