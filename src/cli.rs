@@ -84,6 +84,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Look at the records that could not be used
     DeadLetters(DeadLettersArgs),
+    /// Look at the questions that filters hold back
+    Held(HeldArgs),
     /// Create the logs
     Topics(TopicsArgs),
     /// Print a completion script for a shell
@@ -306,6 +308,33 @@ pub struct DeadLettersArgs {
 pub enum DeadLettersCommand {
     /// List where each comes from and why it could not be used
     List(JsonArgs),
+}
+
+/// `held`
+#[derive(Args, Debug)]
+pub struct HeldArgs {
+    /// What to do with them
+    #[command(subcommand)]
+    pub command: HeldCommand,
+}
+
+/// The commands under `held`.
+#[derive(Subcommand, Debug)]
+pub enum HeldCommand {
+    /// List each with the filter that holds it back and why
+    List(HeldListArgs),
+}
+
+/// `held list`
+#[derive(Args, Debug)]
+pub struct HeldListArgs {
+    /// Only those of this filter: length, repetition, language, benchmark, near-duplicate or duplicate
+    #[arg(long, value_name = "FILTER", value_parser = ["length", "repetition", "language", "benchmark", "near-duplicate", "duplicate"])]
+    pub reason: Option<String>,
+
+    /// One JSON object a line, the whole sample included
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `topics`

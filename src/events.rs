@@ -102,6 +102,8 @@ pub enum Counter {
     RejectedLanguage,
     /// Questions dropped because they repeat a benchmark.
     RejectedBenchmark,
+    /// Samples whose questions a filter had held back before it changed.
+    Released,
     /// Documents that the model calls not suitable for questions.
     Unsuitable,
     /// Combinations and samples dropped because a document changed or went before they were committed.
@@ -118,7 +120,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 36] = [
+    pub const ALL: [Counter; 37] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -149,6 +151,7 @@ impl Counter {
         Counter::RejectedRepetition,
         Counter::RejectedLanguage,
         Counter::RejectedBenchmark,
+        Counter::Released,
         Counter::Unsuitable,
         Counter::NotLive,
         Counter::Commits,
@@ -199,6 +202,7 @@ impl Counter {
             Counter::RejectedRepetition => "rejected_repetition",
             Counter::RejectedLanguage => "rejected_language",
             Counter::RejectedBenchmark => "rejected_benchmark",
+            Counter::Released => "released",
             Counter::Unsuitable => "unsuitable",
             Counter::NotLive => "not_live",
             Counter::Commits => "commits",
@@ -339,9 +343,19 @@ impl Counters {
         self.outcome(role, Outcome::DeadLettered, 1);
     }
 
-    /// A filter drops a question; it is counted with its transaction.
+    /// A filter holds a question back; it is counted with its transaction.
     pub fn rejected(&self, counter: Counter, shard: u32, offset: u64, details: &str) {
         info!(reason = counter.name(), shard, offset, details, "a question is dropped");
+    }
+
+    /// The filters have changed since these shards judged their questions.
+    pub fn reviewing(&self, shards: &[u32]) {
+        info!(?shards, "the filters have changed: samples and held questions are judged anew before new ones are made");
+    }
+
+    /// A shard has judged all by the filters of now.
+    pub fn reviewed(&self, shard: u32, dropped: u64, offered: u64) {
+        info!(shard, dropped, offered, "all samples and held questions are judged by the present filters");
     }
 
     /// A call is sent again.

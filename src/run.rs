@@ -158,6 +158,7 @@ fn cluster_plan(config: &Config, options: &RunOptions) -> Result<Option<Plan>> {
 fn execute_in_cluster(context: &Arc<Context>, options: &RunOptions, mut plan: Plan) -> Result<()> {
     let prompts: Vec<&str> = Prompt::ALL.iter().map(|prompt| context.extract_prompts.version(*prompt)).collect();
     plan.membership.settings.insert("prompts".to_owned(), config::fingerprint(&prompts));
+    plan.membership.settings.insert("filters and their benchmarks".to_owned(), context.filters.digest());
     let formed = cluster::form(plan, &context.stop, |missing| context.status.missing(missing));
     let cluster = match formed {
         Err(ClusterError::Stopped) => return Ok(()),

@@ -342,7 +342,7 @@ fn status_counts_what_waits() {
     assert_eq!(status["totals"]["documents"], 2);
     assert_eq!(status["totals"]["waiting"], serde_json::json!({"combinations": 0, "documents": 2, "extractions": 4}));
     assert_eq!(status["shards"].as_array().unwrap().len(), 3 * 8);
-    assert!(place.ok(&["status"]).contains("2 documents extracted, 0 samples, 0 dead letters"));
+    assert!(place.ok(&["status"]).contains("2 documents extracted, 0 samples, 0 questions held back, 0 dead letters"));
 }
 
 #[test]
@@ -426,8 +426,8 @@ fn a_plan_says_what_it_assumes_and_which_budget_is_too_small() {
 fn topics_create_creates_once() {
     let place = Place::new();
     let first = place.ok(&["topics", "create"]);
-    assert!(first.starts_with("created in synthllm.db:\n") && first.lines().count() == 12, "{first}");
-    assert_eq!(place.ok(&["topics", "create"]), "nothing to do: all 11 logs exist in synthllm.db\n");
+    assert!(first.starts_with("created in synthllm.db:\n") && first.lines().count() == 13, "{first}");
+    assert_eq!(place.ok(&["topics", "create"]), "nothing to do: all 12 logs exist in synthllm.db\n");
 }
 
 #[test]

@@ -139,7 +139,12 @@ impl<O> Ledger<O> {
 
     /// Whether nothing waits to be committed at this frontier.
     pub fn is_quiet(&self, frontier: u64) -> bool {
-        self.answers.is_empty() && self.staged.range(..frontier).next().is_none()
+        self.answers.is_empty() && !self.has_outputs(frontier)
+    }
+
+    /// Whether outputs wait to be committed at this frontier.
+    pub fn has_outputs(&self, frontier: u64) -> bool {
+        self.staged.range(..frontier).next().is_some()
     }
 
     /// Whether a snapshot at this frontier has something to commit.

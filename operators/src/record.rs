@@ -244,6 +244,19 @@ pub struct Provenance {
     pub question: Id,
 }
 
+/// A question that a filter holds back: a record of `held`. Key: the sample id that it has when it passes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Held {
+    /// The filter that holds it back, e.g. `length`.
+    pub reason: String,
+    /// What is wrong with it, for a person.
+    pub details: String,
+    /// The sample; it has an answer when it was one before the filters changed.
+    pub sample: Sample,
+    /// What it stands on.
+    pub provenance: Provenance,
+}
+
 /// A finished sample as JSON: a record of `samples`, and a line of `export` (design.md §7). Key: the sample id.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Sample {
@@ -367,6 +380,8 @@ pub enum Progress {
     Starts(u64),
     /// Of `settlement`.
     Settlement(Settlement),
+    /// Of `filters/shard`: the digest of the filters by which the shard's questions were judged last.
+    Filters(u64),
 }
 
 /// How far a shard has come.
@@ -412,6 +427,8 @@ pub enum ProgressKey {
     Starts(crate::id::ConceptId),
     /// `settlement`
     Settlement,
+    /// `filters/shard`, of generate.
+    Filters(u32),
 }
 
 impl std::fmt::Display for ProgressKey {
@@ -420,13 +437,14 @@ impl std::fmt::Display for ProgressKey {
             ProgressKey::Shard(role, shard) => write!(f, "{}/{shard}", role.name()),
             ProgressKey::Starts(node) => write!(f, "starts/{:016x}", node.0),
             ProgressKey::Settlement => write!(f, "settlement"),
+            ProgressKey::Filters(shard) => write!(f, "filters/{shard}"),
         }
     }
 }
 
 /// A key of `progress` that this program does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("expected role/shard, starts/node or settlement")]
+#[error("expected role/shard, starts/node, settlement or filters/shard")]
 pub struct UnknownProgressKey;
 
 impl std::str::FromStr for ProgressKey {
@@ -442,6 +460,7 @@ impl std::str::FromStr for ProgressKey {
             "extract" => shard(Role::Extract),
             "graph" => shard(Role::Graph),
             "generate" => shard(Role::Generate),
+            "filters" => rest.parse().map(ProgressKey::Filters).map_err(|_| UnknownProgressKey),
             "starts" => u64::from_str_radix(rest, 16)
                 .map(|node| ProgressKey::Starts(crate::id::ConceptId(node)))
                 .map_err(|_| UnknownProgressKey),

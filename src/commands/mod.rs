@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, DeadLettersCommand, GraphCommand, TopicsCommand};
+use crate::cli::{Cli, Command, DeadLettersCommand, GraphCommand, HeldCommand, TopicsCommand};
 use crate::config::{self, Config, Problems};
 use crate::terminal;
 
@@ -18,6 +18,7 @@ mod dead_letters;
 mod delete;
 mod export;
 mod graph;
+mod held;
 pub mod ingest;
 mod plan;
 mod redo;
@@ -58,6 +59,9 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::execute(&config, args).map(success),
         Command::Status(args) => status::execute(&config, args).map(success),
         Command::Check(args) => check::execute(&config, args, &shown_file(cli)).map(success),
+        Command::Held(args) => match &args.command {
+            HeldCommand::List(args) => held::list(&config, args).map(success),
+        },
         Command::DeadLetters(args) => match &args.command {
             DeadLettersCommand::List(args) => dead_letters::list(&config, args).map(success),
         },

@@ -43,6 +43,8 @@ struct ShardStatus {
 struct Totals {
     documents: u64,
     samples: u64,
+    /// Questions that filters hold back.
+    held: u64,
     combinations: BTreeMap<String, u64>,
     dead_letters: u64,
     waiting: BTreeMap<&'static str, u64>,
@@ -142,6 +144,7 @@ fn totals(config: &Config, log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow
     Ok(Totals {
         documents: logs::live(log, LogName::Extractions)?.len() as u64,
         samples: logs::live(log, LogName::Samples)?.len() as u64,
+        held: logs::live(log, LogName::Held)?.len() as u64,
         combinations,
         dead_letters,
         waiting,
@@ -199,6 +202,7 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
     let Totals {
         documents,
         samples,
+        held,
         combinations,
         dead_letters,
         calls,
@@ -212,9 +216,10 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
     } = &status.totals;
     writeln!(
         text,
-        "\n{} extracted, {}, {}",
+        "\n{} extracted, {}, {} held back, {}",
         count(*documents, "document"),
         count(*samples, "sample"),
+        count(*held, "question"),
         count(*dead_letters, "dead letter")
     )?;
     for (level, number) in combinations {

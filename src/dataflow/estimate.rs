@@ -114,6 +114,8 @@ pub struct OfCombinations {
     calls: [u64; 3],
     questions_of_call: [u64; 3],
     answers: [u64; 3],
+    /// The answers to a question.
+    candidates: u64,
     /// Of the texts, and of the earlier questions that are told.
     longest_texts: u64,
     longest_question: u64,
@@ -143,6 +145,7 @@ impl OfCombinations {
             calls,
             questions_of_call,
             answers: [0, 1, 2].map(|at| calls[at] * questions_of_call[at] * u64::from(config.generate.answers)),
+            candidates: u64::from(config.generate.answers),
             longest_texts: config.generate.max_prompt_tokens as u64,
             longest_question: limits[0].question_length.div_ceil(4) as u64,
             more,
@@ -154,6 +157,11 @@ impl OfCombinations {
         let value = record.value.as_deref().unwrap_or_default();
         // What can't be read ends the run when it is read.
         codec::decode::<Combination>(value).map_or(Amount::default(), |combination| self.of(&combination))
+    }
+
+    /// The answers to one question.
+    pub fn of_one_question(&self) -> Amount {
+        self.answer.at_most(self.longest_question).times(self.candidates)
     }
 
     fn of(&self, combination: &Combination) -> Amount {

@@ -183,7 +183,7 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
     }
 
     /// How many more records may be read.
-    fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         let (records, bytes) = self.in_flight();
         if bytes >= self.window.1 { 0 } else { self.window.0.saturating_sub(records) }
     }

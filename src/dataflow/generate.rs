@@ -1,7 +1,8 @@
 //! The role `generate`: combinations in, samples out, and withdrawals (protocol.md, "generate").
 //!
 //! ```text
-//! combinations ► live? ► fetch texts ► ask questions ► filter ► one of similar ones ► one holder per question ► ask answers ► live? ► samples, provenance
+//! combinations ► live? ► fetch texts ► ask questions ► filter ┬► one of similar ones ► one holder per question ► ask answers ► live? ► samples, provenance
+//! held, what passes when the filters have changed ──────────────┘
 //! extractions ─► live documents ─┬─► antijoin ► withdrawals
 //! provenance ────────────────────┘
 //! ```
@@ -15,6 +16,7 @@ mod grounding;
 mod near;
 mod owed;
 mod questions;
+mod review;
 mod withdrawals;
 
 use std::cell::RefCell;
@@ -31,7 +33,7 @@ use synthllm_operators::codec;
 use synthllm_operators::id::Id;
 use synthllm_operators::journal::Hit;
 use synthllm_operators::live::{Live, judge};
-use synthllm_operators::record::{Combination, Origin, Reference, Role, Sample};
+use synthllm_operators::record::{Combination, Held, Origin, Provenance, Reference, Role, Sample};
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Input};
@@ -41,9 +43,10 @@ use timely::worker::Worker;
 use self::answers::{Answers, Holding};
 use self::batch::Batch;
 pub use self::filters::Filters;
-use self::filters::Rejection;
+use self::filters::{Reason, Rejection};
 use self::near::NearDuplicates;
 use self::questions::{Posted, Questions};
+use self::review::Review;
 use self::withdrawals::Withdrawals;
 use super::clock::{Barrier, Clock};
 use super::dead_letter::Burial;
@@ -84,6 +87,8 @@ struct Candidate {
     live: bool,
     hits: Vec<Hit>,
     spent: Spent,
+    /// Whether it lies in `held`.
+    held: bool,
 }
 
 /// What became of a combination, or of one of its questions.
@@ -97,10 +102,8 @@ enum Decision {
     Unsuitable,
     /// Another sample asks the same.
     Duplicate { level: u8 },
-    /// A sample asks something similar.
-    NearDuplicate { of: Id, similarity: f64 },
-    /// A filter drops it.
-    Rejected(Rejection),
+    /// A filter holds it back.
+    Rejected(Rejection, Box<Candidate>),
     /// It could not be used.
     Buried { burial: Burial, spent: Spent },
     /// A sample.
@@ -115,6 +118,7 @@ pub struct Generate {
     answers: Desk<Call, Replied>,
     near: Option<NearDuplicates>,
     withdrawals: Withdrawals,
+    review: Review,
     live: Rc<RefCell<Live>>,
     clock: Clock,
     done: Barrier,
@@ -130,7 +134,7 @@ impl Generate {
         writers: Vec<(u32, Box<dyn Writer>)>,
         after_graph: bool,
     ) -> Result<Self> {
-        let (shards, _) = shard::open(context, Role::Generate, writers, Some(LogName::JournalGenerate))?;
+        let (shards, standing) = shard::open(context, Role::Generate, writers, Some(LogName::JournalGenerate))?;
         let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
         let ends = if after_graph { None } else { context.ends(LogName::Combinations, &numbers)? };
 
@@ -141,6 +145,7 @@ impl Generate {
         let (inbox, probe) = (Inbox::default(), ProbeHandle::new());
         let mut withdrawals = Withdrawals::new(context);
         let mut near = NearDuplicates::new(context);
+        let mut review = Review::new(context, &numbers, &standing.progress);
         worker.dataflow_named("generate", |scope| {
             let combinations = scope.input_from(&mut input);
             let holdings = scope.input_from(&mut holdings);
@@ -151,7 +156,8 @@ impl Generate {
             let judged = judge(first, &live, |work: &Work| work.reference(1)).map(Work::judged);
             let shard_of = |work: &Work| u64::from(work.origin.shard);
             let posted = ask(judged, no_notes, "Questions", shard_of, |()| 0, Questions::new(context), &asked);
-            let (mut candidates, mut rest) = posted.ok_err(Posted::candidate);
+            let (candidates, mut rest) = posted.ok_err(Posted::candidate);
+            let mut candidates = candidates.concat(scope.input_from(&mut review.released));
             if let Some(near) = &mut near {
                 let samples = scope.input_from(&mut near.samples);
                 let posted =
@@ -189,6 +195,7 @@ impl Generate {
             answers: context.model_desk(answered),
             near,
             withdrawals,
+            review,
             live,
             clock: Clock::default(),
             done: Barrier::new(worker),
@@ -203,8 +210,10 @@ impl Generate {
     /// Provenance and the live documents, to the end, everywhere, before anything is judged or withdrawn.
     fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
         let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
-        let Generate { withdrawals, holdings, near, live, .. } = self;
+        let Generate { withdrawals, holdings, near, review, live, .. } = self;
         let loaded = withdrawals.load_samples(worker, context, &mine, holdings)?;
+        let held = withdrawals.load_held(worker, context, &mine)?;
+        review.load(worker, context, held)?;
         near.iter_mut().try_for_each(|near| near.load(worker, context, &mine))?;
         withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;
@@ -222,6 +231,9 @@ impl Generate {
         if *self.holdings.time() < now {
             self.holdings.advance_to(now);
         }
+        if *self.review.released.time() < now {
+            self.review.released.advance_to(now);
+        }
         if let Some(near) = self.near.as_mut().filter(|near| *near.samples.time() < now) {
             near.samples.advance_to(now);
         }
@@ -232,7 +244,8 @@ impl Generate {
         let now = self.clock.tick(pace);
         self.advance_to(now);
         let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
-        if !context.stopping() {
+        moved += self.review.turn(context, &mut self.flow, &self.withdrawals, &mut self.clock)?;
+        if !context.stopping() && self.review.is_over() {
             moved += self.flow.read(&mut self.clock, &context.counters, incoming)?;
         }
         moved += self.questions.turn() + self.answers.turn() + self.near.as_ref().map_or(0, NearDuplicates::turn);
@@ -247,20 +260,25 @@ impl Generate {
     }
 
     fn commit(&mut self, context: &Context) -> Result<()> {
-        let Generate { flow, withdrawals, holdings, near, .. } = self;
+        let Generate { flow, withdrawals, holdings, near, review, .. } = self;
         withdrawals.settle();
-        let owed = withdrawals.owed_shards();
+        let mut owed = withdrawals.owed_shards();
+        owed.append(&mut review.owing(flow));
         flow.commit(
             |shard| owed.contains(&shard),
             |number, _, outputs| {
                 let mut batch = Batch::new(context, number);
-                batch.add_all(outputs);
-                for withdrawn in withdrawals.take(number) {
-                    batch.withdraw(&withdrawn);
+                batch.add_all(outputs, review.is_over());
+                for (sample, provenance) in batch.written.drain(..) {
+                    withdrawals.written(sample, number, &provenance);
                 }
-                for (sample, provenance) in &batch.written {
-                    withdrawals.cite(*sample, number, provenance);
+                for (sample, provenance) in batch.held.drain(..) {
+                    withdrawals.hold(sample, number, &provenance);
                 }
+                let (withdrawn, forgotten) = withdrawals.take(number);
+                withdrawn.iter().for_each(|holding| batch.withdraw(holding));
+                forgotten.into_iter().for_each(|sample| batch.forget(sample));
+                review.commit(context, &mut batch, withdrawals, &withdrawn);
                 for holding in batch.released.drain(..) {
                     near.iter_mut().for_each(|near| near.released(holding.question));
                     holdings.send(holding);
@@ -280,7 +298,7 @@ impl Generate {
             self.withdrawals.end_now(context)?;
             self.after_graph = false;
         }
-        if self.flow.drained() && self.withdrawals.drained() {
+        if self.review.is_over() && self.flow.drained() && self.withdrawals.drained() {
             self.done.arrive();
         }
         Ok(())
@@ -307,13 +325,41 @@ impl Work {
 }
 
 impl Candidate {
+    /// A reference to be judged. What was held back is not: like a sample it stands until it is withdrawn.
     fn reference(&self, index: usize) -> Option<&Reference> {
-        self.references.get(index).filter(|_| self.live)
+        self.references.get(index).filter(|_| self.live && !self.held)
     }
 
     fn judged((mut candidate, live): (Candidate, bool)) -> Candidate {
         candidate.live &= live;
         candidate
+    }
+
+    /// What it stands on.
+    fn provenance(&self) -> Provenance {
+        let documents = self.references.iter().map(|reference| (reference.document.clone(), reference.version)).collect();
+        Provenance { documents, question: self.question }
+    }
+
+    /// A filter holds it back.
+    fn rejected(self, rejection: Rejection) -> Made<Decision> {
+        Made { origin: self.origin, what: What::Output(Decision::Rejected(rejection, Box::new(self))) }
+    }
+
+    /// Another sample asks the same. For a new question that is final; one that was held back stays so.
+    fn duplicate(self) -> Made<Decision> {
+        if self.held {
+            let details = "a sample asks the same".to_owned();
+            return self.rejected(Rejection { reason: Reason::Duplicate, details });
+        }
+        Made { origin: self.origin, what: What::Output(Decision::Duplicate { level: self.sample.level }) }
+    }
+
+    /// Its record in `held`.
+    fn holding_back(self, rejection: Rejection) -> Held {
+        let provenance = self.provenance();
+        let Rejection { reason, details } = rejection;
+        Held { reason: reason.name().to_owned(), details, sample: *self.sample, provenance }
     }
 
     fn decided(self) -> Made<Decision> {

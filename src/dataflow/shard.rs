@@ -112,6 +112,11 @@ impl<O> Shard<O> {
         self.committer.idle() && self.ledger.is_empty()
     }
 
+    /// Whether outputs wait to be committed at this frontier.
+    pub fn has_outputs(&self, frontier: u64) -> bool {
+        self.ledger.has_outputs(frontier)
+    }
+
     /// Whether no transaction is under way.
     pub fn idle(&self) -> bool {
         self.committer.idle()
@@ -151,6 +156,8 @@ impl<O> Shard<O> {
             return Ok(false);
         }
         let Snapshot { outputs, answers, position, needs } = self.ledger.snapshot(frontier);
+        let beyond: Vec<u64> =
+            outputs.iter().map(|(origin, _)| origin.offset).filter(|offset| *offset >= position).collect();
         self.progress.position = position;
         self.bill.enter(self.purse.run(), &mut self.progress.counters);
         let prepared = prepare(&mut self.progress, outputs)?;
@@ -158,9 +165,10 @@ impl<O> Shard<O> {
         let Prepared { texts, outputs, .. } = prepared;
         self.committer.order(Transaction { texts, outputs, answers, progress: self.progress.clone(), needs })?;
         let under_way = self.reservations.split_off(&position);
-        for reservation in std::mem::replace(&mut self.reservations, under_way).into_values() {
-            self.purse.settle(reservation);
-        }
+        let settled = std::mem::replace(&mut self.reservations, under_way).into_values();
+        // What was made without reading a record has an origin that no record has yet.
+        let settled = settled.chain(beyond.iter().filter_map(|offset| self.reservations.remove(offset)));
+        settled.for_each(|reservation| self.purse.settle(reservation));
         Ok(true)
     }
 

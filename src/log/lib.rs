@@ -43,11 +43,13 @@ pub enum LogName {
     Progress,
     /// Records that could not be used; kept for 30 days.
     DeadLetters,
+    /// Questions that filters hold back; compact.
+    Held,
 }
 
 impl LogName {
     /// All logs, in the order in which they are created.
-    pub const ALL: [LogName; 11] = [
+    pub const ALL: [LogName; 12] = [
         LogName::Documents,
         LogName::Texts,
         LogName::Extractions,
@@ -59,6 +61,7 @@ impl LogName {
         LogName::JournalGenerate,
         LogName::Progress,
         LogName::DeadLetters,
+        LogName::Held,
     ];
 
     /// The name without prefix.
@@ -75,6 +78,7 @@ impl LogName {
             LogName::JournalGenerate => "journal-generate",
             LogName::Progress => "progress",
             LogName::DeadLetters => "dead-letters",
+            LogName::Held => "held",
         }
     }
 

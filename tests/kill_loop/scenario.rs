@@ -1,16 +1,16 @@
-//! What is done in a run: documents, then changes; and what comes out when nobody disturbs it.
+//! What is done in a run: documents, then changes, of the filters too; and what comes out when nobody disturbs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use synthllm_log::LogName;
 use synthllm_operators::codec;
 use synthllm_operators::provenance::Withdraw;
 use synthllm_operators::record::{Combination, Sample};
 use synthllm_testkit::corpus::{any_document, corpus, id};
 use synthllm_testkit::judge;
-use synthllm_testkit::project::Project;
+use synthllm_testkit::project::{Project, write_lines};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
 /// How many scenarios there are.
@@ -87,12 +87,28 @@ impl Scenario {
         if self.0 >= 2 {
             project.set("sampling.limit", "{ level1 = 7, level2 = 6, level3 = 8 }").set("sampling.epochs", 3);
         }
+        project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
         project.keep_trimmed();
         project
     }
 
+    /// Whether the filters hold back the questions of level 1. Where they do before the changes they don't after them, and the other
+    /// way round; in the first scenario they never do.
+    fn holds_back(self, part: Part) -> bool {
+        self.0 > 0 && (self.0 % 2 == 1) == (part == Part::Insert)
+    }
+
+    /// Writes the benchmark: nine words of all questions of level 1, or of none.
+    fn set_filters(self, part: Part, project: &Project) {
+        let of_level_1 = "Given this article, what is the value in case";
+        let of_none = "These are nine words that no question ever repeats";
+        let known = if self.holds_back(part) { of_level_1 } else { of_none };
+        write_lines(&project.file("known.jsonl"), [json!({"question": known}).to_string()]);
+    }
+
     /// Brings about what a part begins with.
     pub fn begin(self, part: Part, project: &Project) {
+        self.set_filters(part, project);
         if part == Part::Insert {
             return project.ingest(&corpus(self.documents()));
         }
@@ -116,6 +132,7 @@ impl Scenario {
             project.drain();
             took = took.max(started.elapsed());
             assert_eq!(judge::violations(&project.logs(), self.withdraw()), Vec::<String>::new());
+            assert_eq!(!project.logs().held().is_empty(), self.holds_back(part), "what is held back in {part:?}");
             looks.push((project.logs().samples(), combinations(&project)));
         }
         println!("scenario {}: undisturbed in {:?}, a drain in {took:?}", self.0, started.elapsed());

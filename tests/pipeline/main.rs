@@ -8,6 +8,7 @@ mod changes;
 mod faults;
 mod filters;
 mod graph_updates;
+mod held;
 mod more;
 mod near_duplicates;
 mod plan;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use synthllm_log::{LogName, Record};
 use synthllm_operators::id;
 use synthllm_operators::provenance::Withdraw;
-use synthllm_operators::record::{Role, Sample};
+use synthllm_operators::record::{Provenance, Role, Sample};
 
 use crate::records::Logs;
 
@@ -19,6 +19,7 @@ pub fn violations(logs: &Logs, withdraw: Withdraw) -> Vec<String> {
         records_without_one_outcome(logs),
         samples_written_twice(&logs.records(LogName::Samples)),
         samples_of_dead_documents(logs, withdraw),
+        held_that_is_a_sample_or_dead(logs, withdraw),
         questions_held_twice(&logs.samples()),
         samples_without_provenance(logs),
     ]
@@ -60,9 +61,26 @@ pub fn samples_written_twice(records: &[Record]) -> Vec<String> {
 
 /// 5: the live samples stand on live documents only.
 pub fn samples_of_dead_documents(logs: &Logs, withdraw: Withdraw) -> Vec<String> {
-    let live = logs.extractions();
     let provenance = logs.provenance();
-    let citations = provenance.iter().flat_map(|(sample, it)| {
+    dead_citations(logs, withdraw, "sample", provenance.iter())
+}
+
+/// What filters hold back is no sample, and stands on live documents only.
+fn held_that_is_a_sample_or_dead(logs: &Logs, withdraw: Withdraw) -> Vec<String> {
+    let (held, samples) = (logs.held(), logs.samples());
+    let both = held.keys().filter(|id| samples.contains_key(*id)).map(|id| format!("sample {id} is held back, too"));
+    let dead = dead_citations(logs, withdraw, "held", held.iter().map(|(id, held)| (id, &held.provenance)));
+    both.chain(dead).collect()
+}
+
+fn dead_citations<'p>(
+    logs: &Logs,
+    withdraw: Withdraw,
+    what: &str,
+    provenance: impl Iterator<Item = (&'p String, &'p Provenance)>,
+) -> Vec<String> {
+    let live = logs.extractions();
+    let citations = provenance.flat_map(|(sample, it)| {
         let alone = it.documents.len() == 1;
         it.documents.iter().map(move |cited| (sample, alone, cited))
     });
@@ -72,7 +90,7 @@ pub fn samples_of_dead_documents(logs: &Logs, withdraw: Withdraw) -> Vec<String>
             Withdraw::DeletedOrChanged => *version != now.version,
         })
     });
-    dead.map(|(sample, _, (document, version))| format!("5: sample {sample} stands on {document} at {version:?}")).collect()
+    dead.map(|(sample, _, (document, version))| format!("5: {what} {sample} stands on {document} at {version:?}")).collect()
 }
 
 /// 7: no two live samples ask the same question.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use synthllm_log::{Log, LogName, Record, read_to_end};
 use synthllm_operators::codec;
 use synthllm_operators::record::{
-    Answer, DeadLetter, Extraction, JournalKey, Progress, ProgressKey, Provenance, Role, Sample, ShardProgress,
+    Answer, DeadLetter, Extraction, Held, JournalKey, Progress, ProgressKey, Provenance, Role, Sample, ShardProgress,
 };
 
 /// The logs of a project.
@@ -64,6 +64,11 @@ impl Logs {
     /// What the live samples stand on, by sample id.
     pub fn provenance(&self) -> BTreeMap<String, Provenance> {
         decoded(self.live(LogName::Provenance))
+    }
+
+    /// What filters hold back, by sample id.
+    pub fn held(&self) -> BTreeMap<String, Held> {
+        decoded(self.live(LogName::Held))
     }
 
     /// All dead letters.

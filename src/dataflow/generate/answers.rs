@@ -106,10 +106,13 @@ impl Answers {
         }
     }
 
-    /// The question is this case's: its candidate answers are asked for.
+    /// The question is this case's: its candidate answers are asked for, unless it was answered before it was held back.
     fn begin(&mut self, case: Case, turn: Output<'_>) {
         let Some(asked) = self.open.get_mut(&case) else { return };
         let candidate = &asked.candidate;
+        if candidate.sample.answer.is_some() {
+            return self.conclude(case, turn);
+        }
         for number in 0..self.candidates {
             let mut request = self.prompts.answer(&candidate.sample.question);
             if number > 0 {
@@ -164,7 +167,7 @@ impl Answers {
         let (answers, failures): (Vec<_>, Vec<_>) = asked.answers.drain(..).flatten().partition(Result::is_ok);
         let answers: Vec<String> = answers.into_iter().flatten().collect();
         let question = asked.candidate.question;
-        if answers.is_empty() && self.candidates > 0 {
+        if answers.is_empty() && self.candidates > 0 && asked.candidate.sample.answer.is_none() {
             let failure = failures.into_iter().find_map(Result::err);
             bury(case, asked, failure, turn);
             if let Some(next) = self.holders.failed(question) {
@@ -183,10 +186,9 @@ impl Answers {
 
     fn drop_duplicate(&mut self, case: Case, turn: Output<'_>) {
         if let Some(asked) = self.open.remove(&case) {
-            let Candidate { origin, sample, .. } = &asked.candidate;
-            let what = What::Output(Decision::Duplicate { level: sample.level });
-            end_claim(case, &asked.candidate, false, turn);
-            turn.give(case, Posted::Made(Made { origin: *origin, what }));
+            let candidate = asked.candidate;
+            end_claim(case, &candidate, false, turn);
+            turn.give(case, Posted::Made(candidate.duplicate()));
             turn.close(case);
         }
     }

@@ -5,23 +5,26 @@ use std::collections::BTreeMap;
 use synthllm_log::{Append, LogName};
 use synthllm_operators::codec;
 use synthllm_operators::id::Id;
-use synthllm_operators::record::{Origin, Provenance, Role};
+use synthllm_operators::record::{Held, Origin, Progress, ProgressKey, Provenance, Role};
 
 use super::super::Context;
+use super::super::commit::progress_append;
 use super::super::inquiry::Spent;
 use super::super::shard::Prepared;
 use super::answers::Holding;
-use super::filters::Rejection;
 use super::{Candidate, Decision};
 use crate::events::{Counter, Outcome};
 
 /// One transaction of a shard.
 pub(super) struct Batch<'c> {
     context: &'c Context,
-    number: u32,
+    /// Its number.
+    pub(super) number: u32,
     records: Vec<Append>,
     /// The samples that it writes, with what they stand on.
     pub(super) written: Vec<(Id, Provenance)>,
+    /// The questions that it holds back, with what they stand on.
+    pub(super) held: Vec<(Id, Provenance)>,
     /// The questions that it frees.
     pub(super) released: Vec<Holding>,
     outcomes: [u64; 4],
@@ -35,14 +38,15 @@ impl<'c> Batch<'c> {
             number,
             records: Vec::new(),
             written: Vec::new(),
+            held: Vec::new(),
             released: Vec::new(),
             outcomes: [0; 4],
             counters: BTreeMap::new(),
         }
     }
 
-    /// Every input record has exactly one outcome, however many questions it had.
-    pub(super) fn add_all(&mut self, outputs: Vec<(Origin, Decision)>) {
+    /// Every input record has exactly one outcome, however many questions it had. What a review offers anew is none (`counted`).
+    pub(super) fn add_all(&mut self, outputs: Vec<(Origin, Decision)>, counted: bool) {
         let mut by_origin: BTreeMap<u64, Vec<Decision>> = BTreeMap::new();
         for (origin, decision) in outputs {
             by_origin.entry(origin.offset).or_default().push(decision);
@@ -51,7 +55,7 @@ impl<'c> Batch<'c> {
             decisions.sort_by_key(|decision| if let Decision::Sampled(it) = decision { it.ordinal } else { 0 });
             let origin = Origin { shard: self.number, offset };
             let outcomes: Vec<Outcome> = decisions.into_iter().map(|decision| self.add(origin, decision)).collect();
-            self.outcomes[one_outcome(&outcomes) as usize] += 1;
+            self.outcomes[one_outcome(&outcomes) as usize] += u64::from(counted);
         }
     }
 
@@ -67,14 +71,15 @@ impl<'c> Batch<'c> {
                 self.count(Counter::duplicates(level), 1);
                 self.skip(Counter::Duplicates)
             }
-            Decision::NearDuplicate { of, similarity } => {
-                let details = format!("{similarity:.2} like the question {of}");
-                self.context.counters.rejected(Counter::NearDuplicates, self.number, origin.offset, &details);
-                self.skip(Counter::NearDuplicates)
-            }
-            Decision::Rejected(Rejection { reason, details }) => {
-                self.context.counters.rejected(reason.counter(), self.number, origin.offset, &details);
-                self.skip(reason.counter())
+            Decision::Rejected(rejection, candidate) => {
+                let counter = rejection.reason.counter();
+                if !candidate.held {
+                    self.context.counters.rejected(counter, self.number, origin.offset, &rejection.details);
+                    self.count(counter, 1);
+                }
+                let held = candidate.held;
+                self.hold(candidate.sample_id, &candidate.holding_back(rejection), held);
+                Outcome::Skipped
             }
             Decision::NotLive { held, spent } => {
                 self.spend(&spent);
@@ -101,15 +106,43 @@ impl<'c> Batch<'c> {
     }
 
     fn write(&mut self, candidate: Candidate) {
-        let Candidate { sample_id, question, sample, references, spent, .. } = candidate;
-        self.spend(&spent);
+        self.spend(&candidate.spent);
         self.count(Counter::Samples, 1);
-        let documents = references.into_iter().map(|reference| (reference.document, reference.version)).collect();
-        let provenance = Provenance { documents, question };
+        if candidate.held {
+            self.push(LogName::Held, candidate.sample_id, None);
+            self.count(Counter::Released, 1);
+        }
+        let provenance = candidate.provenance();
+        let Candidate { sample_id, sample, .. } = candidate;
         let json = serde_json::to_vec(&sample).expect("a sample holds text, finite numbers and maps with text keys");
         self.push(LogName::Samples, sample_id, Some(json));
         self.push(LogName::Provenance, sample_id, Some(codec::encode(&provenance)));
         self.written.push((sample_id, provenance));
+    }
+
+    /// A question is held back; `again`, with another reason. No id is written twice without a tombstone between.
+    pub(super) fn hold(&mut self, sample: Id, held: &Held, again: bool) {
+        if again {
+            self.push(LogName::Held, sample, None);
+        }
+        self.push(LogName::Held, sample, Some(codec::encode(held)));
+        self.held.push((sample, held.provenance.clone()));
+    }
+
+    /// A filter drops a sample that others let pass.
+    pub(super) fn demote(&mut self, sample: Id, held: &Held) {
+        self.withdraw(&Holding { question: held.provenance.question, sample, holds: false });
+        self.hold(sample, held, false);
+    }
+
+    /// A document of a question that is held back is gone.
+    pub(super) fn forget(&mut self, sample: Id) {
+        self.push(LogName::Held, sample, None);
+    }
+
+    /// All questions of the shard are judged by the filters with this digest.
+    pub(super) fn reviewed(&mut self, digest: u64) {
+        self.records.push(progress_append(&ProgressKey::Filters(self.number), &Progress::Filters(digest)));
     }
 
     pub(super) fn withdraw(&mut self, holding: &Holding) {
@@ -119,7 +152,7 @@ impl<'c> Batch<'c> {
         self.count(Counter::Withdrawn, 1);
     }
 
-    /// Samples and provenance lie in the partition of the shard that writes them.
+    /// Samples, provenance and held questions lie in the partition of the shard that writes them.
     fn push(&mut self, log: LogName, sample: Id, value: Option<Vec<u8>>) {
         let key = Some(sample.to_string().into_bytes());
         self.records.push(Append { log, partition: Some(self.number), key, value });

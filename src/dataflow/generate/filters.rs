@@ -1,4 +1,4 @@
-//! Which questions are dropped before they are answered.
+//! Which questions are held back before they are answered.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,14 @@ use synthllm_operators::decontaminate::{Benchmarks, Settings};
 use synthllm_operators::text_checks::{TextLimits, TextProblem, measure};
 
 use crate::benchmarks::read;
-use crate::config::{Config, FiltersConfig};
+use crate::config::{Config, FiltersConfig, fingerprint};
 use crate::events::Counter;
 
 /// The filters of a run. What they say of a question depends on its text and the settings alone.
 pub struct Filters {
     limits: TextLimits,
     benchmarks: Benchmarks,
+    digest: u64,
 }
 
 /// Why a question is dropped.
@@ -35,6 +36,10 @@ pub enum Reason {
     Language,
     /// It repeats a benchmark.
     Benchmark,
+    /// A similar one has a sample.
+    NearDuplicate,
+    /// It would pass again, but meanwhile another sample asks the same.
+    Duplicate,
 }
 
 impl Reason {
@@ -45,6 +50,20 @@ impl Reason {
             Reason::Repetition => Counter::RejectedRepetition,
             Reason::Language => Counter::RejectedLanguage,
             Reason::Benchmark => Counter::RejectedBenchmark,
+            Reason::NearDuplicate => Counter::NearDuplicates,
+            Reason::Duplicate => Counter::Duplicates,
+        }
+    }
+
+    /// Its name in `held`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Length => "length",
+            Reason::Repetition => "repetition",
+            Reason::Language => "language",
+            Reason::Benchmark => "benchmark",
+            Reason::NearDuplicate => "near-duplicate",
+            Reason::Duplicate => "duplicate",
         }
     }
 }
@@ -52,13 +71,19 @@ impl Reason {
 impl Filters {
     /// Reads the benchmarks.
     pub fn load(config: &Config) -> Result<Self> {
-        let FiltersConfig { limits, benchmarks, benchmark_words, .. } = &config.filters;
+        let FiltersConfig { limits, benchmarks, benchmark_words, near_duplicates } = &config.filters;
         let mut entries = Vec::new();
         for benchmark in benchmarks {
             entries.extend(read(&benchmark.file, benchmark.field.as_deref())?);
         }
+        let digest = fingerprint(&(limits, benchmark_words, near_duplicates, &entries));
         let settings = Settings { run: *benchmark_words, ..Settings::default() };
-        Ok(Filters { limits: limits.clone(), benchmarks: Benchmarks::new(settings, entries) })
+        Ok(Filters { limits: limits.clone(), benchmarks: Benchmarks::new(settings, entries), digest })
+    }
+
+    /// Differs when the settings or the contents of a benchmark differ.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// The first thing that is wrong with a question.

@@ -15,9 +15,9 @@ use timely::worker::Worker;
 
 use super::super::Context;
 use super::super::flow::Inbox;
-use super::super::shard::{Made, What};
+use super::filters::{Reason, Rejection};
 use super::questions::Posted;
-use super::{Candidate, Decision, withdrawals};
+use super::{Candidate, withdrawals};
 
 /// The worker that all questions pass.
 pub(super) const WORKER: u64 = 0;
@@ -122,7 +122,7 @@ impl Stage for Questions {
         match self.claims.claim(candidate.question, shingles, case) {
             Claim::Go => self.let_go(case, candidate, turn),
             Claim::Waits => _ = self.open.insert(case, Open::Waits(candidate)),
-            Claim::NearDuplicate { of, similarity } => drop_one(case, &candidate, (of, similarity), turn),
+            Claim::NearDuplicate { of, similarity } => drop_one(case, candidate, (of, similarity), turn),
         }
     }
 
@@ -137,7 +137,7 @@ impl Stage for Questions {
         }
         for (case, of, similarity) in follows.dropped {
             if let Some(Open::Waits(candidate)) = self.open.remove(&case) {
-                drop_one(case, &candidate, (of, similarity), turn);
+                drop_one(case, candidate, (of, similarity), turn);
             }
         }
     }
@@ -158,8 +158,9 @@ impl Questions {
     }
 }
 
-fn drop_one(case: Case, candidate: &Candidate, (of, similarity): (Id, f64), turn: Output<'_>) {
-    let what = What::Output(Decision::NearDuplicate { of, similarity });
-    turn.give(case, Posted::Made(Made { origin: candidate.origin, what }));
+fn drop_one(case: Case, candidate: Candidate, (of, similarity): (Id, f64), turn: Output<'_>) {
+    let details = format!("{similarity:.2} like the question {of}");
+    let rejection = Rejection { reason: Reason::NearDuplicate, details };
+    turn.give(case, Posted::Made(candidate.rejected(rejection)));
     turn.close(case);
 }

@@ -272,14 +272,13 @@ impl Questions {
             turn.give(case, Posted::Made(Made { origin, what: What::Output(Decision::Unsuitable) }));
         }
         for (ordinal, question) in questions.into_iter().enumerate() {
-            if let Some(rejection) = self.filters.rejection(&question.question) {
-                let what = What::Output(Decision::Rejected(rejection));
-                turn.give(case, Posted::Made(Made { origin, what }));
-                continue;
-            }
             let share = spent.share(ordinal as u64, parts);
             let candidate = self.candidate(asked, ordinal as u32, question, &share);
-            turn.give(case, Posted::Candidate(Box::new(candidate)));
+            let posted = match self.filters.rejection(&candidate.sample.question) {
+                Some(rejection) => Posted::Made(candidate.rejected(rejection)),
+                None => Posted::Candidate(Box::new(candidate)),
+            };
+            turn.give(case, posted);
         }
         turn.close(case);
     }
@@ -325,6 +324,7 @@ impl Questions {
             live: true,
             hits,
             spent: Spent::default(),
+            held: false,
         }
     }
 }

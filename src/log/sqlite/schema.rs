@@ -33,7 +33,7 @@ const LIVE: &str = "records JOIN latest USING (log, partition, offset) WHERE val
 
 /// For people with the `sqlite3` shell: live records by speaking names, JSON as text.
 fn views() -> String {
-    use LogName::{DeadLetters, Documents, Extractions, GraphUpdates, Progress, Samples, Texts};
+    use LogName::{DeadLetters, Documents, Extractions, GraphUpdates, Held, Progress, Samples, Texts};
     let json = |view: &str, column: &str, log: LogName| {
         format!(
             "CREATE VIEW IF NOT EXISTS {view} AS SELECT CAST(records.key AS TEXT) AS id, CAST(value AS TEXT) AS {column}, \
@@ -62,6 +62,7 @@ fn views() -> String {
         sizes("texts", Texts),
         sizes("extractions", Extractions),
         sizes("progress", Progress),
+        sizes("held", Held),
         dead_letters,
         state.to_owned(),
     ]

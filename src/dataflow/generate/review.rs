@@ -1,0 +1,375 @@
+//! Judges anew, when the filters have changed, what was judged by others: a sample that they drop is held back, and a question held
+//! back that they let pass goes on to its answer, unless it has one.
+//!
+//! At a start each shard compares the digest of the filters with the one of its last review in `progress`. Where they differ, two
+//! logs are read through before any new combination: `samples`, then `held`. What a transaction drops leaves `samples` and
+//! `provenance` and enters `held`, answer included; what passes is offered to the role's dataflow behind the filters, so that a
+//! similar or equal question and a failing model mean what they always mean. What is held back is cited like a sample, and
+//! forgotten when a sample would be withdrawn; so it does not matter whether a document changes before the filters or after.
+//! Law: after a review the live samples pass the filters of now, and `held` has what a filter drops, what is like a sample, and what
+//! could not be answered. Of the text filters it is the same as if they had always been there; a stricter `near_duplicates`
+//! drops no sample that stands.
+//! A crash costs nothing: the digest is committed when all is done, what was dropped or released is not found again, and answers
+//! are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
+//! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start; the window in
+//! memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use synthllm_llm::Task;
+use synthllm_log::{LogName, Reader, Record};
+use synthllm_operators::budget::Amount;
+use synthllm_operators::codec;
+use synthllm_operators::id::{self, Id};
+use synthllm_operators::record::{
+    Held, Origin, Pointer, Progress, ProgressKey, Provenance, Reference, Sample, SampleDocument, Version,
+};
+use timely::dataflow::InputHandleVec;
+use timely::worker::Worker;
+
+use super::super::Context;
+use super::super::clock::Clock;
+use super::super::estimate::OfCombinations;
+use super::super::flow::Flow;
+use super::super::inquiry::Spent;
+use super::answers::Holding;
+use super::batch::Batch;
+use super::filters::{Filters, Rejection};
+use super::withdrawals::{Tombstones, Withdrawals, place, starts};
+use super::{Candidate, Decision, Work};
+
+/// Records are read in batches of at most so many.
+const READ_AT_ONCE: usize = 1_000;
+
+/// Reading pauses while so many verdicts wait for a transaction.
+const MOST_VERDICTS: usize = 5_000;
+
+type Combinations = Flow<Work, Decision>;
+
+/// The review that may be under way on a worker.
+pub(super) struct Review {
+    /// What passes, on its way behind the filters.
+    pub released: InputHandleVec<u64, Candidate>,
+    filters: Arc<Filters>,
+    /// What the answers to a question may spend at most, where there is a budget.
+    need: Option<Amount>,
+    stage: Stage,
+    /// The shards that have not committed the digest.
+    due: BTreeMap<u32, Account>,
+    verdicts: BTreeMap<u32, Vec<Verdict>>,
+    /// What the window or the budget does not allow yet.
+    waiting: VecDeque<(u32, Id, Box<Held>)>,
+    /// Of `samples` and of `held`.
+    books: [Book; 2],
+    /// What was withdrawn since the books were made.
+    withdrawn: HashSet<Id>,
+}
+
+enum Stage {
+    /// `samples` is read, then `held`.
+    Samples(Scan),
+    Held(Scan),
+    /// What was offered is in flight.
+    Offered,
+    /// All is committed but the digest.
+    Ending,
+    /// Combinations may be read. Where there was nothing to review, the digest is left to the next transaction.
+    Over,
+}
+
+/// Of a log: which of its records live, and where it ended when that was read.
+#[derive(Default)]
+struct Book {
+    tombstones: Tombstones,
+    ends: BTreeMap<u32, u64>,
+}
+
+/// A log that is read to where it ended.
+struct Scan {
+    reader: Option<Box<dyn Reader>>,
+    positions: BTreeMap<u32, u64>,
+}
+
+/// What a shard has found.
+#[derive(Default)]
+struct Account {
+    dropped: u64,
+    offered: u64,
+}
+
+/// What is to be committed.
+enum Verdict {
+    /// A sample is held back.
+    Drop(Id, Box<Held>),
+    /// Another filter holds a question back than the one that did.
+    Again(Id, Box<Held>),
+}
+
+impl Review {
+    /// Decides which shards are due, by what `progress` says.
+    pub fn new(context: &Context, shards: &[u32], standing: &[(ProgressKey, Progress)]) -> Self {
+        let digest = context.filters.digest();
+        let judged = |shard: u32| standing.contains(&(ProgressKey::Filters(shard), Progress::Filters(digest)));
+        let due = shards.iter().filter(|shard| !judged(**shard)).map(|shard| (*shard, Account::default())).collect();
+        let need = || OfCombinations::new(&context.config, &context.generate_prompts).of_one_question();
+        Review {
+            released: InputHandleVec::new(),
+            filters: Arc::clone(&context.filters),
+            need: context.purse.is_limited().then(need),
+            stage: Stage::Over,
+            due,
+            verdicts: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            books: Default::default(),
+            withdrawn: HashSet::new(),
+        }
+    }
+
+    /// Looks at what there is to review, once `held` is loaded.
+    pub fn load(&mut self, worker: &mut Worker, context: &Context, held: Tombstones) -> Result<()> {
+        let due: Vec<u32> = self.due.keys().copied().collect();
+        let ends = [context.ends_now(LogName::Samples, &due)?, context.ends_now(LogName::Held, &due)?];
+        if ends.iter().flatten().all(|(_, end)| *end == 0) {
+            return Ok(());
+        }
+        context.counters.reviewing(&due);
+        let [of_samples, of_held] = ends;
+        let samples = Tombstones::read(worker, context, LogName::Samples, &due)?;
+        self.books = [Book { tombstones: samples, ends: of_samples }, Book { tombstones: held, ends: of_held }];
+        self.stage = Stage::Samples(self.books[0].scan(context, LogName::Samples)?);
+        Ok(())
+    }
+
+    /// Whether combinations may be read.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// One turn. Returns how much has moved.
+    pub fn turn(
+        &mut self,
+        context: &Context,
+        flow: &mut Combinations,
+        withdrawals: &Withdrawals,
+        clock: &mut Clock,
+    ) -> Result<usize> {
+        if context.stopping() || self.is_over() {
+            return Ok(0);
+        }
+        let moved = self.read(withdrawals)? + self.offer(flow, clock);
+        let committed = self.verdicts.is_empty() && self.due.keys().all(|shard| flow.shards[shard].is_empty());
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Samples(scan) if committed && withdrawals.settled() && scan.has_reached(&self.books[0].ends) => {
+                Stage::Held(self.books[1].scan(context, LogName::Held)?)
+            }
+            Stage::Held(scan) if scan.has_reached(&self.books[1].ends) => Stage::Offered,
+            Stage::Offered if committed && self.waiting.is_empty() => Stage::Ending,
+            stage => stage,
+        };
+        Ok(moved)
+    }
+
+    /// The shards that have something to commit without any output of a combination.
+    pub fn owing(&self, flow: &Combinations) -> BTreeSet<u32> {
+        if self.is_over() {
+            return BTreeSet::new();
+        }
+        let frontier = flow.frontier();
+        let ending = matches!(self.stage, Stage::Ending);
+        let owes = |shard: &u32| ending || self.verdicts.contains_key(shard) || flow.shards[shard].has_outputs(frontier);
+        self.due.keys().copied().filter(owes).collect()
+    }
+
+    /// A shard's next transaction, in which these samples are withdrawn.
+    pub fn commit(
+        &mut self,
+        context: &Context,
+        batch: &mut Batch<'_>,
+        withdrawals: &mut Withdrawals,
+        withdrawn: &[Holding],
+    ) {
+        let number = batch.number;
+        if matches!(self.stage, Stage::Samples(_)) {
+            self.withdrawn.extend(withdrawn.iter().map(|holding| holding.sample));
+        }
+        for verdict in self.verdicts.remove(&number).unwrap_or_default() {
+            match verdict {
+                Verdict::Drop(sample, held) if !self.withdrawn.contains(&sample) => {
+                    batch.demote(sample, &held);
+                    withdrawals.demoted(sample);
+                }
+                Verdict::Again(sample, held) if withdrawals.holds(sample) => batch.hold(sample, &held, true),
+                Verdict::Drop(..) | Verdict::Again(..) => (),
+            }
+        }
+        let ending = matches!(self.stage, Stage::Ending);
+        if (ending || self.is_over())
+            && let Some(Account { dropped, offered }) = self.due.remove(&number)
+        {
+            batch.reviewed(self.filters.digest());
+            if ending {
+                context.counters.reviewed(number, dropped, offered);
+                self.stage = if self.due.is_empty() { Stage::Over } else { Stage::Ending };
+            }
+        }
+    }
+
+    fn read(&mut self, withdrawals: &Withdrawals) -> Result<usize> {
+        let verdicts: usize = self.verdicts.values().map(Vec::len).sum();
+        if verdicts.max(self.waiting.len()) >= MOST_VERDICTS {
+            return Ok(0);
+        }
+        let records = match &mut self.stage {
+            Stage::Samples(scan) => scan.read(LogName::Samples)?,
+            Stage::Held(scan) => scan.read(LogName::Held)?,
+            _ => return Ok(0),
+        };
+        let of_samples = matches!(self.stage, Stage::Samples(_));
+        for record in &records {
+            if of_samples { self.judge_sample(record)? } else { self.judge_held(record, withdrawals)? }
+        }
+        Ok(records.len())
+    }
+
+    fn judge_sample(&mut self, record: &Record) -> Result<()> {
+        let Some(id) = self.books[0].live(LogName::Samples, record)? else { return Ok(()) };
+        let at = || place(LogName::Samples, record);
+        let value = record.value.as_deref().unwrap_or_default();
+        let Asked { question } = serde_json::from_slice(value).with_context(at)?;
+        let Some(Rejection { reason, details }) = self.filters.rejection(&question) else { return Ok(()) };
+        let sample: Sample = serde_json::from_slice(value).with_context(at)?;
+        let provenance = provenance(&sample).with_context(at)?;
+        let held = Held { reason: reason.name().to_owned(), details, sample, provenance };
+        self.account(record.partition).dropped += 1;
+        self.verdicts.entry(record.partition).or_default().push(Verdict::Drop(id, Box::new(held)));
+        Ok(())
+    }
+
+    fn judge_held(&mut self, record: &Record, withdrawals: &Withdrawals) -> Result<()> {
+        let live = self.books[1].live(LogName::Held, record)?;
+        let Some(id) = live.filter(|id| withdrawals.holds(*id)) else { return Ok(()) };
+        let value = record.value.as_deref().unwrap_or_default();
+        let held: Held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
+        match self.filters.rejection(&held.sample.question) {
+            Some(Rejection { reason, details }) if reason.name() != held.reason || details != held.details => {
+                let again = Held { reason: reason.name().to_owned(), details, ..held };
+                self.verdicts.entry(record.partition).or_default().push(Verdict::Again(id, Box::new(again)));
+            }
+            Some(_) => (),
+            None => self.waiting.push_back((record.partition, id, Box::new(held))),
+        }
+        Ok(())
+    }
+
+    /// Sends on what passes, as far as the window and the budget allow. Returns how many.
+    fn offer(&mut self, flow: &mut Combinations, clock: &mut Clock) -> usize {
+        let mut offered = 0;
+        while flow.room() > 0
+            && let Some((number, _, held)) = self.waiting.front()
+            && let Some(shard) = flow.shards.get_mut(number)
+        {
+            let (number, answered) = (*number, held.sample.answer.is_some());
+            // Each has an origin of its own, which is that of no combination that is read before all are committed.
+            let offset = shard.progress.position + self.account(number).offered;
+            let need = self.need.filter(|_| !answered);
+            if need.is_some_and(|need| !shard.reserve(offset, need)) {
+                break;
+            }
+            let Some((_, id, held)) = self.waiting.pop_front() else { break };
+            self.account(number).offered += 1;
+            let epoch = clock.next_epoch();
+            shard.has_read(epoch, shard.progress.position, 1, held.sample.question.len());
+            let hits = shard.hits_for(offset, &held.sample.provenance.combination);
+            let mut candidate = Candidate::released(id, *held, Origin { shard: number, offset });
+            candidate.hits = hits.into_iter().filter(|hit| hit.key.task == Task::Answer.name()).collect();
+            self.released.advance_to(epoch);
+            self.released.send(candidate);
+            offered += 1;
+        }
+        offered
+    }
+
+    fn account(&mut self, shard: u32) -> &mut Account {
+        self.due.entry(shard).or_default()
+    }
+}
+
+impl Book {
+    fn scan(&self, context: &Context, log: LogName) -> Result<Scan> {
+        let from = starts(context, log, &self.ends.keys().copied().collect::<Vec<_>>())?;
+        let reader = if from.is_empty() { None } else { Some(context.log.reader(log, &from)?) };
+        Ok(Scan { reader, positions: from.into_iter().collect() })
+    }
+
+    /// The id of a record that lives, and lay there when the review began.
+    fn live(&self, log: LogName, record: &Record) -> Result<Option<Id>> {
+        let known = self.ends.get(&record.partition).is_some_and(|end| record.offset < *end);
+        if known { self.tombstones.live(log, record) } else { Ok(None) }
+    }
+}
+
+impl Scan {
+    fn read(&mut self, log: LogName) -> Result<Vec<Record>> {
+        let Some(reader) = &mut self.reader else { return Ok(Vec::new()) };
+        let batch = reader.poll(READ_AT_ONCE, Duration::ZERO).with_context(|| format!("can't review {}", log.name()))?;
+        self.positions.extend(batch.positions);
+        Ok(batch.records)
+    }
+
+    fn has_reached(&self, ends: &BTreeMap<u32, u64>) -> bool {
+        ends.iter().all(|(shard, end)| self.positions.get(shard).is_some_and(|position| position >= end))
+    }
+}
+
+/// What a sample says of its question.
+#[derive(Deserialize)]
+struct Asked {
+    question: String,
+}
+
+impl Candidate {
+    /// A question that passes again.
+    fn released(sample_id: Id, held: Held, origin: Origin) -> Self {
+        let Held { sample, provenance, .. } = held;
+        let nowhere = Pointer { partition: 0, offset: 0 };
+        // What was held back is neither judged nor asked about its texts: their places are not known and not needed.
+        let reference = |((document, version), told): (&(String, Version), &SampleDocument)| Reference {
+            document: document.clone(),
+            version: *version,
+            text: nowhere,
+            extraction: nowhere,
+            jaccard: told.jaccard,
+        };
+        Candidate {
+            origin,
+            ordinal: 0,
+            redo: 0,
+            sample_id,
+            question: provenance.question,
+            claim: None,
+            references: provenance.documents.iter().zip(&sample.provenance.documents).map(reference).collect(),
+            sample: Box::new(sample),
+            live: true,
+            hits: Vec::new(),
+            spent: Spent::default(),
+            held: true,
+        }
+    }
+}
+
+/// What a sample stands on, as its record of `provenance` says.
+fn provenance(sample: &Sample) -> Result<Provenance> {
+    let cited = |document: &SampleDocument| Ok((document.id.clone(), version(&document.version)?));
+    let documents = sample.provenance.documents.iter().map(cited).collect::<Result<_>>()?;
+    Ok(Provenance { documents, question: id::question(&sample.question) })
+}
+
+fn version(text: &str) -> Result<Version> {
+    let places = text.split_once(':').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    let (partition, offset) = places.with_context(|| format!("{text:?} is no version of a document"))?;
+    Ok(Version { partition, offset })
+}
