@@ -102,6 +102,8 @@ pub enum Counter {
     RejectedLanguage,
     /// Questions dropped because they repeat a benchmark.
     RejectedBenchmark,
+    /// Questions held back because the model calls their answer wrong.
+    RejectedJudge,
     /// Samples whose questions a filter had held back before it changed.
     Released,
     /// Documents that the model calls not suitable for questions.
@@ -120,7 +122,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 37] = [
+    pub const ALL: [Counter; 38] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -151,6 +153,7 @@ impl Counter {
         Counter::RejectedRepetition,
         Counter::RejectedLanguage,
         Counter::RejectedBenchmark,
+        Counter::RejectedJudge,
         Counter::Released,
         Counter::Unsuitable,
         Counter::NotLive,
@@ -161,12 +164,13 @@ impl Counter {
     ];
 
     /// Those of questions that a filter drops, in the order of the filters.
-    pub const REJECTED: [Counter; 5] = [
+    pub const REJECTED: [Counter; 6] = [
         Counter::RejectedLength,
         Counter::RejectedRepetition,
         Counter::RejectedLanguage,
         Counter::RejectedBenchmark,
         Counter::NearDuplicates,
+        Counter::RejectedJudge,
     ];
 
     /// The name in `progress`, tables and JSON.
@@ -202,6 +206,7 @@ impl Counter {
             Counter::RejectedRepetition => "rejected_repetition",
             Counter::RejectedLanguage => "rejected_language",
             Counter::RejectedBenchmark => "rejected_benchmark",
+            Counter::RejectedJudge => "rejected_judge",
             Counter::Released => "released",
             Counter::Unsuitable => "unsuitable",
             Counter::NotLive => "not_live",

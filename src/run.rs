@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_llm::{Pool, Prompt, PromptSettings, Prompts, Task};
+use synthllm_llm::{Pool, Prompt, PromptSettings, Prompts};
 use synthllm_log::{Log, LogName};
 use synthllm_operators::record::Role;
 use timely::communication::WorkerGuards;
@@ -93,8 +93,8 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
             .context("can't listen for signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("can't listen for signals")?;
     }
-    let tasks = [Task::Extract, Task::Question, Task::Answer];
-    let settings: BTreeMap<_, _> = tasks.into_iter().map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
+    let settings: BTreeMap<_, _> =
+        config.tasks().into_iter().map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
     Ok(Context {
         trimmer: Arc::new(Trimmer::start(Arc::clone(&log))),
         partitions: (log.partitions(LogName::Documents)?, log.partitions(LogName::Extractions)?),

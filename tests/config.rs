@@ -46,7 +46,7 @@ fn the_reference_is_the_defaults_and_the_defaults_are_these() {
     let mut said = load(REFERENCE).unwrap();
     // A variable that a file names must be set; the default need not be.
     let llm = &mut said.llm;
-    for task in [&mut llm.extract, &mut llm.question, &mut llm.answer, &mut llm.rate, &mut llm.embed] {
+    for task in [&mut llm.extract, &mut llm.question, &mut llm.answer, &mut llm.judge, &mut llm.rate, &mut llm.embed] {
         assert!(std::mem::take(&mut task.api_key.required));
     }
     assert_eq!(said, config);

@@ -19,6 +19,7 @@ pub mod holders;
 pub mod id;
 pub mod index;
 pub mod journal;
+pub mod judgement;
 pub mod ledger;
 pub mod limit;
 pub mod live;

@@ -104,7 +104,7 @@ fn in_words(time: Duration) -> String {
 /// Each endpoint with its model, once; tasks that ask the same stand together.
 fn endpoints(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<(String, Vec<&str>, Task)> = Vec::new();
-    for task in [Task::Extract, Task::Question, Task::Answer] {
+    for task in config.tasks() {
         let settings = &config.llm.of(task).settings;
         let name = format!("{} at {}", settings.model, settings.endpoint);
         match findings.iter_mut().find(|(known, ..)| *known == name) {

@@ -101,7 +101,8 @@ fn table(config: &Config, plan: &Plan) -> Result<String, std::fmt::Error> {
     writeln!(text, "combinations  level 1: {}, level 2: {}, level 3: {}\n", level1.text(), level2.text(), level3.text())?;
     writeln!(text, "{:<10}{:>20}{:>26}{:>26}{:>22}", "task", "calls", "prompt tokens", "completion tokens", "cost")?;
     let rows = [("extract", forecast.extract), ("question", forecast.question), ("answer", forecast.answer)];
-    for (name, row) in rows.into_iter().chain([("total", forecast.total)]) {
+    let judge = config.generate.judges().then_some(("judge", forecast.judge));
+    for (name, row) in rows.into_iter().chain(judge).chain([("total", forecast.total)]) {
         let Row { calls, prompt_tokens, completion_tokens, cost } = row;
         let (calls, prompt, completion) = (calls.text(), prompt_tokens.text(), completion_tokens.text());
         writeln!(text, "{name:<10}{calls:>20}{prompt:>26}{completion:>26}{:>22}", money(cost))?;
@@ -109,7 +110,7 @@ fn table(config: &Config, plan: &Plan) -> Result<String, std::fmt::Error> {
     writeln!(text, "\nassumed:")?;
     plan.assumed.iter().try_for_each(|assumption| writeln!(text, "- {assumption}"))?;
     let free = |price: synthllm_llm::Price| price.prompt <= 0.0 && price.completion <= 0.0;
-    if [&config.llm.extract, &config.llm.question, &config.llm.answer].iter().all(|task| free(task.settings.price)) {
+    if config.tasks().into_iter().all(|task| free(config.llm.of(task).settings.price)) {
         writeln!(text, "- no price is configured (`llm.price`)")?;
     }
     for (key, limit) in &plan.budgets_below {

@@ -146,6 +146,7 @@ impl Checker<'_, '_> {
             extract: self.task(raw, "extract", &raw.extract),
             question: self.task(raw, "question", &raw.question),
             answer: self.task(raw, "answer", &raw.answer),
+            judge: self.task(raw, "judge", &raw.judge),
             rate: self.task(raw, "rate", &raw.rate),
             embed: self.embed(raw),
         }
@@ -277,6 +278,7 @@ impl Checker<'_, '_> {
     fn generate(&mut self, raw: RawGenerate) -> GenerateConfig {
         GenerateConfig {
             answers: self.between("generate.answers", raw.answers, 0, 64),
+            judge: raw.judge,
             withdraw: raw.withdraw,
             questions: self.by_level("generate.questions", &raw.questions, 20),
             calls: self.by_level("generate.calls", &raw.calls, 100),
@@ -416,6 +418,7 @@ impl Checker<'_, '_> {
             ("extract", raw.llm.extract.price.is_some(), raw.extract.source != Source::Document),
             ("question", raw.llm.question.price.is_some(), true),
             ("answer", raw.llm.answer.price.is_some(), raw.generate.answers > 0),
+            ("judge", raw.llm.judge.price.is_some(), raw.generate.judge && raw.generate.answers > 0),
         ];
         let mut missing = Vec::new();
         for (task, own, _) in tasks.into_iter().filter(|(.., asked)| *asked) {

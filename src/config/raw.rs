@@ -66,6 +66,7 @@ pub(super) struct RawLlm {
     pub extract: RawTask,
     pub question: RawTask,
     pub answer: RawTask,
+    pub judge: RawTask,
     pub rate: RawTask,
     pub embed: RawTask,
 }
@@ -125,6 +126,7 @@ pub(super) struct RawLimit {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGenerate {
     pub answers: u32,
+    pub judge: bool,
     pub withdraw: Withdraw,
     pub questions: RawByLevel,
     pub calls: RawByLevel,

@@ -63,7 +63,7 @@ impl Config {
     /// reached may differ.
     pub fn fingerprints(&self) -> BTreeMap<String, u64> {
         let log = (self.log.kind, &self.log.prefix, self.log.partitions, &self.log.documents);
-        let models = [Task::Extract, Task::Question, Task::Answer].map(|task| {
+        let models = [Task::Extract, Task::Question, Task::Answer, Task::Judge].map(|task| {
             let task = self.llm.of(task);
             (TaskSettings { endpoint: String::new(), ..task.settings.clone() }, task.repairs)
         });
@@ -86,6 +86,12 @@ impl Config {
     pub fn extraction_limits(&self) -> answers::Limits {
         let ExtractConfig { max_topics: topics, max_key_concepts: key_concepts, .. } = self.extract;
         answers::Limits { topics, key_concepts, ..answers::Limits::default() }
+    }
+
+    /// The tasks that a run asks the model for.
+    pub fn tasks(&self) -> Vec<Task> {
+        let always = [Task::Extract, Task::Question, Task::Answer];
+        always.into_iter().chain(self.generate.judges().then_some(Task::Judge)).collect()
     }
 
     /// Where the logs are, in the words of the log's crate.
@@ -163,6 +169,8 @@ pub struct LlmConfig {
     pub question: TaskConfig,
     /// The answer to a question.
     pub answer: TaskConfig,
+    /// Judgements of answers.
+    pub judge: TaskConfig,
     /// Ratings of documents, and what a training of screening has written.
     pub rate: TaskConfig,
     /// Embeddings.
@@ -170,14 +178,15 @@ pub struct LlmConfig {
 }
 
 impl LlmConfig {
-    /// The configuration of a task. Judgements, which have no section of their own, are asked for as answers are.
+    /// The configuration of a task.
     pub fn of(&self, task: Task) -> &TaskConfig {
         match task {
             Task::Extract => &self.extract,
             Task::Question => &self.question,
             Task::Rate => &self.rate,
             Task::Embed => &self.embed,
-            Task::Answer | Task::Judge => &self.answer,
+            Task::Answer => &self.answer,
+            Task::Judge => &self.judge,
         }
     }
 }
@@ -302,6 +311,8 @@ impl Limits {
 pub struct GenerateConfig {
     /// Candidate answers per question; 0: questions only.
     pub answers: u32,
+    /// Whether the model judges each answer.
+    pub judge: bool,
     /// When a sample is withdrawn.
     pub withdraw: Withdraw,
     /// At most so many questions a call, for levels 1, 2, 3.
@@ -310,6 +321,13 @@ pub struct GenerateConfig {
     pub calls: [u32; 3],
     /// The reference texts of a call are cut to so many tokens together.
     pub max_prompt_tokens: usize,
+}
+
+impl GenerateConfig {
+    /// Whether there are judgements: only answers are judged.
+    pub fn judges(&self) -> bool {
+        self.judge && self.answers > 0
+    }
 }
 
 /// When a sample is withdrawn.

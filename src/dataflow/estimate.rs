@@ -11,6 +11,7 @@ use synthllm_log::Record;
 use synthllm_operators::answers;
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
+use synthllm_operators::judgement;
 use synthllm_operators::record::Combination;
 
 use crate::config::{Config, Source, TaskConfig};
@@ -110,10 +111,11 @@ pub struct OfCombinations {
     /// Of levels 1, 2, 3.
     questions: [Call; 3],
     answer: Call,
-    /// The most calls for questions, questions of a call, and answers of a combination of levels 1, 2, 3.
+    /// The judgement of an answer, with the tokens of the longest one.
+    judge: Option<(Call, u64)>,
+    /// The most calls for questions, and questions of a call, of a combination of levels 1, 2, 3.
     calls: [u64; 3],
     questions_of_call: [u64; 3],
-    answers: [u64; 3],
     /// The answers to a question.
     candidates: u64,
     /// Of the texts, and of the earlier questions that are told.
@@ -142,9 +144,12 @@ impl OfCombinations {
         OfCombinations {
             questions: empty.map(|request| Call::new(question, &request)),
             answer: Call::new(config.llm.of(Task::Answer), &prompts.answer("")),
+            judge: config.generate.judges().then(|| {
+                let empty = prompts.judge("", "", Schema::new("judge", judgement::schema()));
+                (Call::new(config.llm.of(Task::Judge), &empty), longest_answer(&config.llm.of(Task::Answer).settings))
+            }),
             calls,
             questions_of_call,
-            answers: [0, 1, 2].map(|at| calls[at] * questions_of_call[at] * u64::from(config.generate.answers)),
             candidates: u64::from(config.generate.answers),
             longest_texts: config.generate.max_prompt_tokens as u64,
             longest_question: limits[0].question_length.div_ceil(4) as u64,
@@ -159,9 +164,12 @@ impl OfCombinations {
         codec::decode::<Combination>(value).map_or(Amount::default(), |combination| self.of(&combination))
     }
 
-    /// The answers to one question.
+    /// The answers to one question, and their judgement.
     pub fn of_one_question(&self) -> Amount {
-        self.answer.at_most(self.longest_question).times(self.candidates)
+        let answers = self.answer.at_most(self.longest_question).times(self.candidates);
+        // What an answer has in tokens its prompt has, too: it is not estimated, but counts at most twice.
+        let judgement = self.judge.as_ref().map(|(call, answer)| call.at_most(self.longest_question + answer));
+        answers.plus(judgement.unwrap_or_default())
     }
 
     fn of(&self, combination: &Combination) -> Amount {
@@ -173,7 +181,7 @@ impl OfCombinations {
             let told = if call > 0 { self.more + told.min(self.longest_texts) } else { 0 };
             self.questions[level].at_most(content + told)
         });
-        let answers = self.answer.at_most(self.longest_question).times(self.answers[level]);
+        let answers = self.of_one_question().times(self.calls[level] * self.questions_of_call[level]);
         questions.fold(answers, Amount::plus)
     }
 }

@@ -1,7 +1,7 @@
 //! The role `generate`: combinations in, samples out, and withdrawals (protocol.md, "generate").
 //!
 //! ```text
-//! combinations ► live? ► fetch texts ► ask questions ► filter ┬► one of similar ones ► one holder per question ► ask answers ► live? ► samples, provenance
+//! combinations ► live? ► fetch texts ► ask questions ► filter ┬► one of similar ones ► one holder per question ► ask answers ► judge ► live? ► samples, provenance
 //! held, what passes when the filters have changed ──────────────┘
 //! extractions ─► live documents ─┬─► antijoin ► withdrawals
 //! provenance ────────────────────┘
@@ -13,6 +13,7 @@ mod batch;
 mod fetch;
 mod filters;
 mod grounding;
+mod judgements;
 mod near;
 mod owed;
 mod questions;
@@ -44,6 +45,7 @@ use self::answers::{Answers, Holding};
 use self::batch::Batch;
 pub use self::filters::Filters;
 use self::filters::{Reason, Rejection};
+use self::judgements::Judgements;
 use self::near::NearDuplicates;
 use self::questions::{Posted, Questions};
 use self::review::Review;
@@ -116,6 +118,7 @@ pub struct Generate {
     holdings: InputHandleVec<u64, Holding>,
     questions: Desk<questions::Call, questions::Reply>,
     answers: Desk<Call, Replied>,
+    judgements: Desk<Call, Replied>,
     near: Option<NearDuplicates>,
     withdrawals: Withdrawals,
     review: Review,
@@ -140,7 +143,7 @@ impl Generate {
 
         let mut input = InputHandleVec::new();
         let mut holdings = InputHandleVec::new();
-        let (asked, answered) = (Mailbox::default(), Mailbox::default());
+        let (asked, answered, verdicts) = (Mailbox::default(), Mailbox::default(), Mailbox::default());
         let live = Rc::new(RefCell::new(Live::default()));
         let (inbox, probe) = (Inbox::default(), ProbeHandle::new());
         let mut withdrawals = Withdrawals::new(context);
@@ -151,11 +154,12 @@ impl Generate {
             let holdings = scope.input_from(&mut holdings);
             let nothing = Vec::<()>::new();
             let no_notes = timely::dataflow::operators::vec::ToStream::to_stream(nothing, scope);
+            let judges = context.config.generate.judges().then(|| Judgements::new(context));
 
             let first = judge(combinations, &live, |work: &Work| work.reference(0)).map(Work::judged);
             let judged = judge(first, &live, |work: &Work| work.reference(1)).map(Work::judged);
             let shard_of = |work: &Work| u64::from(work.origin.shard);
-            let posted = ask(judged, no_notes, "Questions", shard_of, |()| 0, Questions::new(context), &asked);
+            let posted = ask(judged, no_notes.clone(), "Questions", shard_of, |()| 0, Questions::new(context), &asked);
             let (candidates, mut rest) = posted.ok_err(Posted::candidate);
             let mut candidates = candidates.concat(scope.input_from(&mut review.released));
             if let Some(near) = &mut near {
@@ -170,9 +174,15 @@ impl Generate {
             let by_holding = |holding: &Holding| holding.question.0 as u64;
             let answers = Answers::new(context);
             let posted = ask(candidates, holdings, "Answers", by_question, by_holding, answers, &answered);
-            let (finished, others) = posted.ok_err(Posted::candidate);
+            let (mut finished, others) = posted.ok_err(Posted::candidate);
             if let Some(near) = &near {
                 flow::collect(others.clone().flat_map(Posted::ended), |_| near::WORKER, &near.ended);
+            }
+
+            if let Some(stage) = judges {
+                let posted = ask(finished, no_notes, "Judgements", by_question, |()| 0, stage, &verdicts);
+                let (passed, held) = posted.ok_err(Posted::candidate);
+                (finished, rest) = (passed, rest.concat(held));
             }
 
             let first = judge(finished, &live, |it: &Candidate| it.reference(0)).map(Candidate::judged);
@@ -193,6 +203,7 @@ impl Generate {
             holdings,
             questions: questions::desk(context, asked),
             answers: context.model_desk(answered),
+            judgements: context.model_desk(verdicts),
             near,
             withdrawals,
             review,
@@ -248,7 +259,10 @@ impl Generate {
         if !context.stopping() && self.review.is_over() {
             moved += self.flow.read(&mut self.clock, &context.counters, incoming)?;
         }
-        moved += self.questions.turn() + self.answers.turn() + self.near.as_ref().map_or(0, NearDuplicates::turn);
+        moved += self.questions.turn()
+            + self.answers.turn()
+            + self.judgements.turn()
+            + self.near.as_ref().map_or(0, NearDuplicates::turn);
         self.commit(context)?;
         self.find_the_end(context, graph_done)?;
         Ok(Phase::of(moved, self.flow.quiet()))

@@ -29,6 +29,8 @@ pub enum Prompt {
     Repair,
     /// What is added when there shall be more questions than one call gives.
     More,
+    /// The judgement of an answer.
+    Judge,
     /// The rating of a document for screening.
     Rate,
     /// The syllabus of the domain, for the cold start of screening.
@@ -39,7 +41,7 @@ pub enum Prompt {
 
 impl Prompt {
     /// All prompts.
-    pub const ALL: [Prompt; 10] = [
+    pub const ALL: [Prompt; 11] = [
         Prompt::Extract,
         Prompt::Level1,
         Prompt::Level2,
@@ -47,6 +49,7 @@ impl Prompt {
         Prompt::Answer,
         Prompt::Repair,
         Prompt::More,
+        Prompt::Judge,
         Prompt::Rate,
         Prompt::Syllabus,
         Prompt::SyntheticDocument,
@@ -77,7 +80,7 @@ const TOKENS_OF_A_NUMBER: usize = 3;
 
 const SYSTEM: Form = form!("system", &["domain"], &[]);
 
-const FORMS: [Form; 10] = [
+const FORMS: [Form; 11] = [
     form!("extract", &["document"], &["domain", "topics_max", "key_concepts_max"]),
     form!("level1", &["document"], &["domain", "questions_max"]),
     form!("level2", &["document", "concepts"], &["domain", "questions_max"]),
@@ -85,6 +88,7 @@ const FORMS: [Form; 10] = [
     form!("answer", &["question"], &["domain"]),
     form!("repair", &["problem"], &["domain"]),
     form!("more", &["questions"], &["domain", "questions_max"]),
+    form!("judge", &["question", "answer"], &["domain"]),
     form!("rate", &["document"], &["domain"]),
     form!("syllabus", &["domain"], &["units_max"]),
     form!("synthetic-document", &["unit", "topic"], &["domain", "kind"]),
@@ -231,6 +235,11 @@ impl Prompts {
     /// Asks for the answer to a question.
     pub fn answer(&self, question: &str) -> Request {
         self.request(Task::Answer, Prompt::Answer, &[("question", question)], None)
+    }
+
+    /// Asks whether an answer is correct.
+    pub fn judge(&self, question: &str, answer: &str, schema: Schema) -> Request {
+        self.request(Task::Judge, Prompt::Judge, &[("question", question), ("answer", answer)], Some(schema))
     }
 
     /// Asks for the rating of a document, from 1 to 10.

@@ -87,6 +87,9 @@ impl Scenario {
         if self.0 >= 2 {
             project.set("sampling.limit", "{ level1 = 7, level2 = 6, level3 = 8 }").set("sampling.epochs", 3);
         }
+        if self.0 == 3 {
+            project.set("generate.judge", true);
+        }
         project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
         project.keep_trimmed();
         project

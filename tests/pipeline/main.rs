@@ -9,6 +9,7 @@ mod faults;
 mod filters;
 mod graph_updates;
 mod held;
+mod judgements;
 mod more;
 mod near_duplicates;
 mod plan;

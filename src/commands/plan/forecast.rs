@@ -6,6 +6,7 @@ use synthllm_llm::request::approximate_tokens;
 use synthllm_llm::{Prompts, Request, Schema, Task};
 use synthllm_operators::answers::{self, Limits};
 use synthllm_operators::id::Kind;
+use synthllm_operators::judgement;
 use synthllm_operators::schedule::Quota;
 
 use super::backlog::Backlog;
@@ -24,6 +25,7 @@ pub struct Forecast {
     pub extract: Row,
     pub question: Row,
     pub answer: Row,
+    pub judge: Row,
     pub total: Row,
 }
 
@@ -74,11 +76,11 @@ impl Forecaster<'_> {
     /// The forecast, and what was assumed for it.
     pub fn forecast(&self) -> (Forecast, Vec<String>) {
         let combinations = [1, 2, 3].map(|level| self.combinations(level));
-        let (extract, (question, answer)) = (self.extract(), self.generate(combinations));
-        let total = extract.plus(question).plus(answer);
+        let (extract, [question, answer, judge]) = (self.extract(), self.generate(combinations));
+        let total = extract.plus(question).plus(answer).plus(judge);
         let [level1, level2, level3] = combinations;
         let combinations = Combinations { level1, level2, level3 };
-        (Forecast { combinations, extract, question, answer, total }, self.assumed())
+        (Forecast { combinations, extract, question, answer, judge, total }, self.assumed())
     }
 
     fn extract(&self) -> Row {
@@ -89,9 +91,9 @@ impl Forecaster<'_> {
         self.row(Task::Extract, Range::exactly(documents), prompts, answer)
     }
 
-    /// Questions and answers on so many combinations.
-    fn generate(&self, combinations: [Range; 3]) -> (Row, Row) {
-        let (mut question, mut answer) = (Row::default(), Row::default());
+    /// Questions, answers and judgements on so many combinations.
+    fn generate(&self, combinations: [Range; 3]) -> [Row; 3] {
+        let [mut question, mut answer, mut judge] = [Row::default(); 3];
         for (level, combinations) in (1..=3).zip(combinations) {
             let questions = self.questions(level);
             let per_question =
@@ -109,8 +111,20 @@ impl Forecaster<'_> {
             let prompts = Range::new(prompt, self.prompt(frame + text.high, 0.0).high) * calls;
             let length = self.known.habits.answer.map_or(Range::new(5.0, 1_000.0), |mean| Range::around(mean, LEARNT));
             answer = answer.plus(self.row(Task::Answer, calls, prompts, length));
+
+            if self.config.generate.judges() {
+                let calls = combinations * questions;
+                let schema = judgement::schema();
+                let frame = estimated(&self.prompts.judge("", "", Schema::new("judge", schema.clone())));
+                let schema = approximate_tokens(&schema) as f64;
+                let (low, high) = (frame + text.low, frame + text.high);
+                let prompts =
+                    Range::new(self.prompt(low, schema).low + length.low, self.prompt(high, schema).high + length.high)
+                        * calls;
+                judge = judge.plus(self.row(Task::Judge, calls, prompts, Range::new(10.0, 150.0)));
+            }
         }
-        (question, answer)
+        [question, answer, judge]
     }
 
     /// So many calls of a task; `prompts` is the sum of their prompts, `answer` the length of one answer.

@@ -12,6 +12,7 @@ use super::super::commit::progress_append;
 use super::super::inquiry::Spent;
 use super::super::shard::Prepared;
 use super::answers::Holding;
+use super::filters::Reason;
 use super::{Candidate, Decision};
 use crate::events::{Counter, Outcome};
 
@@ -76,6 +77,12 @@ impl<'c> Batch<'c> {
                 if !candidate.held {
                     self.context.counters.rejected(counter, self.number, origin.offset, &rejection.details);
                     self.count(counter, 1);
+                }
+                self.spend(&candidate.spent);
+                if rejection.reason == Reason::Judge {
+                    // Until now it held its question.
+                    let (question, sample) = (candidate.question, candidate.sample_id);
+                    self.released.push(Holding { question, sample, holds: false });
                 }
                 let held = candidate.held;
                 self.hold(candidate.sample_id, &candidate.holding_back(rejection), held);

@@ -38,6 +38,8 @@ pub enum Reason {
     Benchmark,
     /// A similar one has a sample.
     NearDuplicate,
+    /// The model calls its answer wrong.
+    Judge,
     /// It would pass again, but meanwhile another sample asks the same.
     Duplicate,
 }
@@ -51,6 +53,7 @@ impl Reason {
             Reason::Language => Counter::RejectedLanguage,
             Reason::Benchmark => Counter::RejectedBenchmark,
             Reason::NearDuplicate => Counter::NearDuplicates,
+            Reason::Judge => Counter::RejectedJudge,
             Reason::Duplicate => Counter::Duplicates,
         }
     }
@@ -63,6 +66,7 @@ impl Reason {
             Reason::Language => "language",
             Reason::Benchmark => "benchmark",
             Reason::NearDuplicate => "near-duplicate",
+            Reason::Judge => "judge",
             Reason::Duplicate => "duplicate",
         }
     }
@@ -76,7 +80,8 @@ impl Filters {
         for benchmark in benchmarks {
             entries.extend(read(&benchmark.file, benchmark.field.as_deref())?);
         }
-        let digest = fingerprint(&(limits, benchmark_words, near_duplicates, &entries));
+        let judges = config.generate.judges();
+        let digest = fingerprint(&(limits, benchmark_words, near_duplicates, &entries, judges));
         let settings = Settings { run: *benchmark_words, ..Settings::default() };
         Ok(Filters { limits: limits.clone(), benchmarks: Benchmarks::new(settings, entries), digest })
     }

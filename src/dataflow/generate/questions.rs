@@ -311,7 +311,7 @@ impl Questions {
             question: question.question,
         };
         let mut hits = asked.work.hits.clone();
-        hits.retain(|hit| hit.key.task == Task::Answer.name() && hit.key.question == ordinal);
+        hits.retain(|hit| hit.key.task != Task::Question.name() && hit.key.question == ordinal);
         Candidate {
             origin: asked.work.origin,
             ordinal,

@@ -38,7 +38,8 @@ use super::super::flow::Flow;
 use super::super::inquiry::Spent;
 use super::answers::Holding;
 use super::batch::Batch;
-use super::filters::{Filters, Rejection};
+use super::filters::{Filters, Reason, Rejection};
+use super::judgements::SCORE;
 use super::withdrawals::{Tombstones, Withdrawals, place, starts};
 use super::{Candidate, Decision, Work};
 
@@ -55,6 +56,8 @@ pub(super) struct Review {
     /// What passes, on its way behind the filters.
     pub released: InputHandleVec<u64, Candidate>,
     filters: Arc<Filters>,
+    /// Whether answers are judged.
+    judges: bool,
     /// What the answers to a question may spend at most, where there is a budget.
     need: Option<Amount>,
     stage: Stage,
@@ -119,6 +122,7 @@ impl Review {
         Review {
             released: InputHandleVec::new(),
             filters: Arc::clone(&context.filters),
+            judges: context.config.generate.judges(),
             need: context.purse.is_limited().then(need),
             stage: Stage::Over,
             due,
@@ -260,6 +264,8 @@ impl Review {
                 self.verdicts.entry(record.partition).or_default().push(Verdict::Again(id, Box::new(again)));
             }
             Some(_) => (),
+            // It has its judgement.
+            None if self.judges && held.reason == Reason::Judge.name() && held.sample.scores.contains_key(SCORE) => (),
             None => self.waiting.push_back((record.partition, id, Box::new(held))),
         }
         Ok(())
@@ -285,7 +291,7 @@ impl Review {
             shard.has_read(epoch, shard.progress.position, 1, held.sample.question.len());
             let hits = shard.hits_for(offset, &held.sample.provenance.combination);
             let mut candidate = Candidate::released(id, *held, Origin { shard: number, offset });
-            candidate.hits = hits.into_iter().filter(|hit| hit.key.task == Task::Answer.name()).collect();
+            candidate.hits = hits.into_iter().filter(|hit| hit.key.task != Task::Question.name()).collect();
             self.released.advance_to(epoch);
             self.released.send(candidate);
             offered += 1;
