@@ -32,7 +32,7 @@ fn an_answer_that_is_called_wrong_is_held_back_with_the_reason_and_the_others_ha
     let project = judged(&server, 6);
     let (samples, held) = (sound_samples(&project), project.logs().held());
     assert!(!samples.is_empty() && !held.is_empty());
-    assert!(samples.values().all(|sample| sample.scores["judge"] == 1.0));
+    assert!(samples.values().all(|sample| sample.scores["judge"] > 0.5));
     assert!(samples.values().all(|sample| sample.provenance.prompts.contains_key("judge")));
     for held in held.values() {
         assert_eq!((held.reason.as_str(), held.sample.scores["judge"]), ("judge", 0.0));
@@ -79,6 +79,6 @@ fn an_answer_that_can_not_be_judged_is_held_back_until_the_filters_change() {
     project.set("filters.most_words", 900);
     project.drain();
     assert!(project.logs().held().is_empty());
-    assert!(sound_samples(&project).values().all(|sample| sample.scores["judge"] == 1.0));
+    assert!(sound_samples(&project).values().all(|sample| sample.scores["judge"] > 0.5));
     assert_eq!(requests(&server, "answer"), answers);
 }
