@@ -2,7 +2,7 @@
 
 use synthllm_llm::{Prompt, PromptSettings, Prompts, Request, Schema, Task};
 
-const ALL: [Prompt; 10] = Prompt::ALL;
+const ALL: [Prompt; 11] = Prompt::ALL;
 
 fn settings() -> PromptSettings {
     PromptSettings { domain: "organic chemistry".into(), ..PromptSettings::default() }
@@ -16,13 +16,14 @@ fn concepts() -> Vec<String> {
     vec!["ester".into(), "two\nlines".into()]
 }
 
-fn all_requests(prompts: &Prompts) -> [Request; 8] {
+fn all_requests(prompts: &Prompts) -> [Request; 9] {
     [
         prompts.extract("Esters.", schema()),
         prompts.level1("Esters.", schema()),
         prompts.level2("Esters.", &concepts(), schema()),
         prompts.level3(["Esters.", "Alcohols."], &concepts(), schema()),
         prompts.answer("What is an ester?"),
+        prompts.judge("What is an ester?", "It is made of an acid and an alcohol.", schema()),
         prompts.rate("Esters.", schema()),
         prompts.syllabus(12, schema()),
         prompts.synthetic_document("blog post", "Acids", "Esters"),
