@@ -302,7 +302,7 @@ pub struct SampleProvenance {
 pub struct SampleDocument {
     /// The document's id.
     pub id: String,
-    /// The version that was used, as `partition:offset` of `documents`.
+    /// The version that was used, as `partition@offset` of `documents`: readers that guess types take a colon for a time of the day.
     pub version: String,
     /// Jaccard similarity of the combination and the document's concepts.
     pub jaccard: f64,

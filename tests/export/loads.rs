@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use synthllm_operators::record::Sample;
+use synthllm_testkit::corpus::{any_document, id as document_id};
 use synthllm_testkit::packages::opened;
 
 use crate::{export, filled, id, live};
@@ -45,6 +46,40 @@ fn as_map(value: Value) -> Value {
 }
 
 #[test]
+fn an_increment_loads_too() {
+    let (_server, project) = filled();
+    let before = live(&project);
+    for format in ["jsonl", "parquet"] {
+        export(&project, &[&format!("base-{format}/"), "--format", format, "--shard-size", "7"]);
+    }
+    project.delete(&[&document_id(0), &document_id(21)]);
+    project.ingest(&[any_document(9, 0), any_document(10, 0)]);
+    project.drain();
+    let folders = ["jsonl", "parquet"].map(|format| {
+        let (folder, since) = (format!("new-{format}"), format!("base-{format}"));
+        export(&project, &[&format!("{folder}/"), "--format", format, "--shard-size", "7", "--since", &since]);
+        folder
+    });
+    let Some(opened) = opened(&project, &folders) else { return };
+    let new: Vec<Value> =
+        live(&project).values().filter(|sample| !before.contains_key(&sample.id)).map(|sample| row("raw", sample)).collect();
+    assert!(!new.is_empty());
+    for folder in folders {
+        for package in PACKAGES {
+            assert_eq!(rows(&opened[&folder][package]), new, "{folder} in {package}");
+        }
+    }
+}
+
+/// The rows of all splits, sorted by id.
+fn rows(splits: &Value) -> Vec<Value> {
+    let splits = splits.as_object().unwrap().values();
+    let mut rows: Vec<Value> = splits.flat_map(|rows| rows.as_array().unwrap().clone()).map(with_maps).collect();
+    rows.sort_by(|one, other| id(one).cmp(id(other)));
+    rows
+}
+
+#[test]
 fn every_shape_and_format_loads_unchanged() {
     let (_server, project) = filled();
     let samples = live(&project);
@@ -67,10 +102,7 @@ fn every_shape_and_format_loads_unchanged() {
         for package in PACKAGES {
             let splits = opened[folder][package].as_object().unwrap();
             assert_eq!(splits.keys().collect::<Vec<_>>(), ["test", "train"], "{folder} in {package}");
-            let mut rows: Vec<Value> =
-                splits.values().flat_map(|rows| rows.as_array().unwrap().clone()).map(with_maps).collect();
-            rows.sort_by(|one, other| id(one).cmp(id(other)));
-            assert_eq!(rows, expected, "{folder} in {package}");
+            assert_eq!(rows(&opened[folder][package]), expected, "{folder} in {package}");
         }
         let card = &opened[folder]["card"];
         assert_eq!((card["license"].as_str(), &card["size_categories"]), (Some("other"), &json!(["n<1K"])), "{card}");

@@ -54,5 +54,5 @@ pub(super) fn documents(combination: &Combination, grounding: &[Grounding]) -> V
 }
 
 fn version_text(version: Version) -> String {
-    format!("{}:{}", version.partition, version.offset)
+    format!("{}@{}", version.partition, version.offset)
 }

@@ -67,7 +67,7 @@ pub fn questions(log: &dyn Log, count: usize, documents: usize) {
         let level = number % 3 + 1;
         let cited = stands_on(number, documents).into_iter().take(if level == 3 { 2 } else { 1 });
         let cited: Vec<_> = cited
-            .map(|number| json!({"id": document(number), "version": "0:0", "jaccard": 1.0, "source": null, "license": "CC0-1.0"}))
+            .map(|number| json!({"id": document(number), "version": "0@0", "jaccard": 1.0, "source": null, "license": "CC0-1.0"}))
             .collect();
         let names = |kind: &str, random: &mut fastrand::Rng| format!("{kind} {}", rank(VOCABULARY, random));
         let sample = json!({
