@@ -376,7 +376,8 @@ fn provenance(sample: &Sample) -> Result<Provenance> {
 
 /// Samples of the first days have a colon.
 fn version(text: &str) -> Result<Version> {
-    let places = text.split_once(['@', ':']).and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    let places =
+        text.split_once(['@', ':']).and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
     let (partition, offset) = places.with_context(|| format!("{text:?} is no version of a document"))?;
     Ok(Version { partition, offset })
 }

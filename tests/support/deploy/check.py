@@ -3,7 +3,7 @@
 check.py compose FILE                  the Compose specification
 check.py kubernetes FILE VERSION...    the schemas of these versions of Kubernetes (1.28), without any field they don't name
 
-Run it with the python that fetch.sh prints. Exit code 1, with a line for each problem, when the file does not fit.
+Run it with the python that venv.sh prints. Exit code 1, with a line for each problem, when the file does not fit.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 check.py FOLDER...    {FOLDER: {"card": {...}, "datasets" | "pandas" | "duckdb": {SPLIT: [ROW, ...]}}}
 
-Run it with the python that fetch.sh prints. The folders are opened as their readers would: nothing is said of columns or types.
+Run it with the python that venv.sh prints. The folders are opened as their readers would: nothing is said of columns or types.
 """
 
 import glob

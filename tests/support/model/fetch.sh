@@ -61,23 +61,8 @@ fetch_model() {
   echo "$path"
 }
 
-fetch_server() {
-  local venv="$cache/server"
-  if ! cmp -s "$here/server.txt" "$venv/installed.txt"; then
-    say "installing the model server into $venv"
-    rm -rf "$venv"
-    python3 -m venv "$venv" >&2 || {
-      say "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv"
-      exit 1
-    }
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes -r "$here/server.txt" >&2
-    cp "$here/server.txt" "$venv/installed.txt"
-  fi
-  echo "$venv/bin/python"
-}
-
+if [ "${1:-}" = server ]; then
+  exec bash "$here/../venv.sh" server "$here/server.txt"
+fi
 lock
-case ${1:-} in
-  server) fetch_server ;;
-  *) fetch_model "${1:-}" ;;
-esac
+fetch_model "${1:-}"
