@@ -282,6 +282,7 @@ impl Generate {
             |shard| owed.contains(&shard),
             |number, _, outputs| {
                 let mut batch = Batch::new(context, number);
+                review.settle(number, outputs.iter().map(|(origin, _)| origin.offset));
                 batch.add_all(outputs, review.is_over());
                 for (sample, provenance) in batch.written.drain(..) {
                     withdrawals.written(sample, number, &provenance);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use synthllm_operators::record::{Held, Role};
 use synthllm_testkit::corpus::{corpus, id};
-use synthllm_testkit::project::{Project, write_lines};
+use synthllm_testkit::project::{Project, stderr, write_lines};
 use synthllm_testkit::scripted::ScriptedServer;
 
 use crate::{project, requests, server, sound_samples};
@@ -134,4 +134,21 @@ fn what_is_held_goes_with_its_document_and_never_comes_back() {
     let documents: BTreeSet<&str> =
         samples.values().flat_map(|sample| &sample.provenance.documents).map(|document| document.id.as_str()).collect();
     assert_eq!(documents, BTreeSet::from([id(3).as_str()]));
+}
+
+#[test]
+fn what_the_budget_does_not_allow_stays_held_until_another_run_can_pay() {
+    let (server, all) = (server(), unfiltered());
+    let mut project = filtered(&server, &all.iter().collect::<Vec<_>>());
+    project.drain();
+    knows(&project, &[]);
+    project.set("budget.tokens", 1);
+    let ended = project.execute(&["run", "--drain"]);
+    assert!(ended.status.success() && stderr(&ended).contains("budget.tokens"), "{}", stderr(&ended));
+    assert_eq!((held(&project).len(), requests(&server, "answer")), (all.len(), 0));
+    // Enough for a few at a time.
+    project.set("budget.tokens", 20_000);
+    project.drain();
+    assert_eq!((questions(&project), requests(&server, "answer")), (set(&all), all.len()));
+    assert!(held(&project).is_empty());
 }

@@ -102,6 +102,9 @@ struct Scan {
 struct Account {
     dropped: u64,
     offered: u64,
+    /// The origins of what was offered and is not committed: the first places from the position on that are free, so that the
+    /// journal keeps its answers for as few combinations as can be.
+    under_way: BTreeSet<u64>,
 }
 
 /// What is to be committed.
@@ -188,6 +191,13 @@ impl Review {
         self.due.keys().copied().filter(owes).collect()
     }
 
+    /// What was offered under these origins is being committed.
+    pub fn settle(&mut self, shard: u32, origins: impl Iterator<Item = u64>) {
+        if let Some(account) = self.due.get_mut(&shard).filter(|account| !account.under_way.is_empty()) {
+            origins.for_each(|origin| _ = account.under_way.remove(&origin));
+        }
+    }
+
     /// A shard's next transaction, in which these samples are withdrawn.
     pub fn commit(
         &mut self,
@@ -212,7 +222,7 @@ impl Review {
         }
         let ending = matches!(self.stage, Stage::Ending);
         if (ending || self.is_over())
-            && let Some(Account { dropped, offered }) = self.due.remove(&number)
+            && let Some(Account { dropped, offered, .. }) = self.due.remove(&number)
         {
             batch.reviewed(self.filters.digest());
             if ending {
@@ -280,13 +290,16 @@ impl Review {
         {
             let (number, answered) = (*number, held.sample.answer.is_some());
             // Each has an origin of its own, which is that of no combination that is read before all are committed.
-            let offset = shard.progress.position + self.account(number).offered;
+            let under_way = &self.due.entry(number).or_default().under_way;
+            let offset = (shard.progress.position..).find(|offset| !under_way.contains(offset)).unwrap_or(u64::MAX);
             let need = self.need.filter(|_| !answered);
             if need.is_some_and(|need| !shard.reserve(offset, need)) {
                 break;
             }
             let Some((_, id, held)) = self.waiting.pop_front() else { break };
-            self.account(number).offered += 1;
+            let account = self.account(number);
+            account.offered += 1;
+            account.under_way.insert(offset);
             let epoch = clock.next_epoch();
             shard.has_read(epoch, shard.progress.position, 1, held.sample.question.len());
             let hits = shard.hits_for(offset, &held.sample.provenance.combination);
