@@ -291,7 +291,10 @@ impl Review {
             let (number, answered) = (*number, held.sample.answer.is_some());
             // Each has an origin of its own, which is that of no combination that is read before all are committed.
             let under_way = &self.due.entry(number).or_default().under_way;
-            let offset = (shard.progress.position..).find(|offset| !under_way.contains(offset)).unwrap_or(u64::MAX);
+            let mut offset = shard.progress.position;
+            while under_way.contains(&offset) {
+                offset += 1;
+            }
             let need = self.need.filter(|_| !answered);
             if need.is_some_and(|need| !shard.reserve(offset, need)) {
                 break;
