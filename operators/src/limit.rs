@@ -3,7 +3,7 @@
 //! Input: outcomes, and how far their order is complete. Output: the accepted ones, in order. Law: accepted is the longest prefix of
 //! the order (start number, hash(seed, node)) with at most `remaining` combinations, ending with a combination when the limit
 //! is reached; stuck starts and those without references do not count. Whatever comes in whatever batches, the union of what
-//! is accepted is the same. Cost: O(log outcomes) each.
+//! is accepted is the same. [`Limit::accept_one`] gives the same outcomes a combination at a time. Cost: O(log outcomes) each.
 
 use std::collections::BTreeMap;
 
@@ -34,18 +34,38 @@ impl Limit {
     /// starts are used up, whether they brought a combination or not; see [`starts`].
     pub fn accept(&mut self, complete: Option<Order>) -> Vec<Outcome> {
         let mut accepted = Vec::new();
+        while self.accept_one(complete, &mut accepted) {}
+        accepted
+    }
+
+    /// Accepts outcomes up to and with the first combination. Returns whether there was one; without, all that may be accepted are.
+    pub fn accept_one(&mut self, complete: Option<Order>, accepted: &mut Vec<Outcome>) -> bool {
         while !self.is_reached() {
             match self.waiting.first_entry() {
                 Some(entry) if complete.is_none_or(|complete| *entry.key() < complete) => accepted.push(entry.remove()),
                 _ => break,
             }
-            if let (Some(remaining), Some(Found::Combination { .. })) =
-                (self.remaining.as_mut(), accepted.last().map(|outcome| &outcome.result))
-            {
-                *remaining -= 1;
+            if let Some(Found::Combination { .. }) = accepted.last().map(|outcome| &outcome.result) {
+                self.remaining = self.remaining.map(|remaining| remaining - 1);
+                return true;
             }
         }
-        accepted
+        false
+    }
+
+    /// Takes back the outcomes that are not accepted; their starts are not used up. Returns for each node the first of them.
+    pub fn give_back(&mut self) -> BTreeMap<ConceptId, u64> {
+        let mut first = BTreeMap::new();
+        for order in std::mem::take(&mut self.waiting).into_keys() {
+            let start = first.entry(order.node).or_insert(order.start);
+            *start = order.start.min(*start);
+        }
+        first
+    }
+
+    /// Whether no outcome waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Whether no more combinations are wanted; what still waits is dropped, and its starts are not used up.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::codec::{self, CodecError};
 use crate::id::{Id, Kind};
+use crate::passes::Pass;
 
 /// A place in a log: partition and offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -179,6 +181,26 @@ pub struct Combination {
     pub start: Option<u64>,
     /// Level 3 in settled mode: the number of the settlement.
     pub settlement: Option<u64>,
+}
+
+impl Combination {
+    /// As it is issued: the value of a record of `combinations`. Where its level has a target, it says behind the combination how many
+    /// samples may come of it at most.
+    pub fn to_record(&self, most: Option<u32>) -> Vec<u8> {
+        most.map_or_else(|| codec::encode(self), |most| codec::encode(&(self, most)))
+    }
+
+    /// The combination of a record of `combinations`, and how many samples may come of it at most, if that is said.
+    pub fn of_record(value: &[u8]) -> Result<(Self, Option<u32>), CodecError> {
+        // Neither form is the beginning of the other: none may have bytes behind it.
+        match codec::decode(value) {
+            Ok(combination) => Ok((combination, None)),
+            Err(error) => match codec::decode(value) {
+                Ok((combination, most)) => Ok((combination, Some(most))),
+                Err(_) => Err(error),
+            },
+        }
+    }
 }
 
 /// What an [`Extraction`] begins with: all that is to be known of a document by who does not draw from it. Read without the rest, by
@@ -382,6 +404,8 @@ pub enum Progress {
     Settlement(Settlement),
     /// Of `filters/shard`: the digest of the filters by which the shard's questions were judged last.
     Filters(u64),
+    /// Of `pass/level/shard`.
+    Pass(Pass),
 }
 
 /// How far a shard has come.
@@ -429,6 +453,8 @@ pub enum ProgressKey {
     Settlement,
     /// `filters/shard`, of generate.
     Filters(u32),
+    /// `pass/level/shard`, where level 1 or 2 has, or had, a target.
+    Pass(u8, u32),
 }
 
 impl std::fmt::Display for ProgressKey {
@@ -438,13 +464,14 @@ impl std::fmt::Display for ProgressKey {
             ProgressKey::Starts(node) => write!(f, "starts/{:016x}", node.0),
             ProgressKey::Settlement => write!(f, "settlement"),
             ProgressKey::Filters(shard) => write!(f, "filters/{shard}"),
+            ProgressKey::Pass(level, shard) => write!(f, "pass/{level}/{shard}"),
         }
     }
 }
 
 /// A key of `progress` that this program does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("expected role/shard, starts/node, settlement or filters/shard")]
+#[error("expected role/shard, starts/node, settlement, filters/shard or pass/level/shard")]
 pub struct UnknownProgressKey;
 
 impl std::str::FromStr for ProgressKey {
@@ -464,6 +491,11 @@ impl std::str::FromStr for ProgressKey {
             "starts" => u64::from_str_radix(rest, 16)
                 .map(|node| ProgressKey::Starts(crate::id::ConceptId(node)))
                 .map_err(|_| UnknownProgressKey),
+            "pass" => {
+                let (level, shard) = rest.split_once('/').ok_or(UnknownProgressKey)?;
+                let pass = level.parse().and_then(|level| Ok(ProgressKey::Pass(level, shard.parse()?)));
+                pass.map_err(|_| UnknownProgressKey)
+            }
             _ => Err(UnknownProgressKey),
         }
     }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use synthllm_operators::codec::{CodecError, VERSION, compress, decode, decode_beginning, decompress, encode};
+use synthllm_operators::id::{Id, Kind};
 use synthllm_operators::record::{
-    Answer, Combination, Extraction, ExtractionConcepts, ExtractionHead, JournalKey, Origin, Progress, Provenance,
+    Answer, Combination, Extraction, ExtractionConcepts, ExtractionHead, JournalKey, Node, Origin, Progress, Provenance,
     ShardProgress, Topic, Usage, Version,
 };
 
@@ -92,6 +93,16 @@ proptest! {
         if let Ok(concepts) = decode_beginning::<ExtractionConcepts<'_>>(cut) {
             prop_assert_eq!(concepts, (&extraction).into());
         }
+    }
+
+    #[test]
+    fn a_combination_is_read_back_with_and_without_its_most(walk in prop::collection::vec(".*", 0..3), start: Option<u64>, most: Option<u32>) {
+        let walk = walk.into_iter().map(|name| Node { kind: Kind::Topic, name }).collect();
+        let combination =
+            Combination { id: Id(7), level: 3, walk, references: Vec::new(), seed: 1, start, settlement: start };
+        let bytes = combination.to_record(most);
+        prop_assert_eq!(Combination::of_record(&bytes).expect("it was encoded"), (combination, most));
+        prop_assert!(Combination::of_record(&bytes[..bytes.len() - 1]).is_err());
     }
 
     #[test]

@@ -21,6 +21,14 @@ fn load(history: &[Entry]) -> Index {
 
 fn assert_equals_recount(index: &Index, live: &Live) {
     assert_eq!(stats(index), reference::stats(live));
+    let found = (0..SHARDS).flat_map(|shard| index.with_text(shard));
+    let found: std::collections::BTreeMap<&str, _> =
+        found.map(|it| (it.document, (it.version, it.offset, it.key_concepts))).collect();
+    let texts = live.iter().filter(|(_, (_, content))| content.text.is_some());
+    let expected = texts.map(|(document, (place, content))| {
+        (document.as_str(), (content.version, place.offset, content.key_concepts.len()))
+    });
+    assert_eq!(found, expected.collect());
     let (nodes, edges) = counts(live);
     for (node, count) in &nodes {
         let documents: u64 = (0..SHARDS).map(|shard| index.weight(id(node), node.kind, shard).documents).sum();

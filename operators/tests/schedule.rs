@@ -83,7 +83,8 @@ proptest! {
     }
 
     #[test]
-    fn a_limit_accepts_a_prefix_in_whatever_batches_outcomes_come(outcomes in outcomes(), limit in prop::option::of(0..12u64), cuts in prop::collection::vec(0..30usize, 0..4)) {
+    fn a_limit_accepts_a_prefix_in_whatever_batches_outcomes_come(outcomes in outcomes(), limit in prop::option::of(0..12u64), cuts in prop::collection::vec(0..30usize, 0..4), stop_after in 0..30usize) {
+        let limit_of_all = limit;
         let mut expected: Vec<Outcome> = outcomes.clone();
         expected.sort_by_key(order);
         let mut left = limit;
@@ -108,6 +109,20 @@ proptest! {
             prop_assert!(accepted.iter().all(|outcome| complete.is_none_or(|complete| order(outcome) < complete)));
         }
         prop_assert_eq!(&accepted, &expected);
+
+        let mut singly = Limit::new(3, limit_of_all);
+        outcomes.iter().for_each(|outcome| singly.offer(outcome.clone()));
+        let mut one_by_one = Vec::new();
+        while one_by_one.len() < stop_after && singly.accept_one(None, &mut one_by_one) {
+            prop_assert!(one_by_one.last().is_some_and(is_combination));
+        }
+        prop_assert!(expected.starts_with(&one_by_one));
+        for (node, first) in singly.give_back() {
+            let left = sorted[one_by_one.len()..].iter().filter(|outcome| outcome.node == node);
+            prop_assert_eq!(left.map(|outcome| outcome.start).min(), Some(first));
+        }
+        prop_assert!(singly.is_empty());
+
         for (node, next) in starts(&accepted) {
             prop_assert_eq!(Some(next), accepted.iter().filter(|outcome| outcome.node == node).map(|outcome| outcome.start + 1).max());
         }

@@ -87,6 +87,11 @@ impl Documents {
         self.table.len()
     }
 
+    /// All documents, in no order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + '_ {
+        self.table.ids()
+    }
+
     pub(crate) fn find(&self, key: &str) -> Option<u32> {
         self.table.find(DocumentId::of(key).0, |row| self.key_bytes(row) == key.as_bytes())
     }

@@ -38,7 +38,7 @@ pub(crate) use postings::Class;
 pub(crate) use shard::Shard;
 
 use crate::id::{ConceptId, DocumentId, Kind};
-use crate::record::Node;
+use crate::record::{Node, Version};
 use crate::upsert::{Entry, Mentions, Upserted};
 use crate::walk::Step;
 
@@ -51,6 +51,19 @@ pub struct Index {
     worker: u32,
     peers: u32,
     settled: bool,
+}
+
+/// A live document, as [`Index::with_text`] finds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LiveDocument<'index> {
+    /// Its id, as the user knows it.
+    pub document: &'index str,
+    /// Its version.
+    pub version: Version,
+    /// The offset of its record in `extractions`.
+    pub offset: u64,
+    /// How many key concepts it has.
+    pub key_concepts: usize,
 }
 
 impl Index {
@@ -154,6 +167,20 @@ impl Index {
     pub fn offset_of(&self, partition: u32, document: &str) -> Option<u64> {
         let shard = self.shard(partition);
         shard.documents.find(document).map(|row| shard.documents.record(row).offset)
+    }
+
+    /// The live documents of a shard that have a text, in no order.
+    pub fn with_text(&self, partition: u32) -> impl Iterator<Item = LiveDocument<'_>> + '_ {
+        let documents = &self.shard(partition).documents;
+        documents.rows().filter_map(|row| {
+            let record = documents.record(row);
+            record.text().map(|_| LiveDocument {
+                document: documents.key(row),
+                version: record.version(),
+                offset: record.offset,
+                key_concepts: documents.key_concepts(row).len(),
+            })
+        })
     }
 
     /// Whether any live document has a topic (`sampling.start = auto` starts from key concepts when none has).

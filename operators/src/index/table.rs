@@ -16,6 +16,11 @@ impl Table {
         self.length
     }
 
+    /// All ids, in no order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.slots.iter().copied().filter(|id| *id != EMPTY)
+    }
+
     /// The id with this hash that `is_it` accepts.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         self.slot_of(hash, is_it).map(|slot| self.slots[slot])
