@@ -106,6 +106,8 @@ pub enum Counter {
     RejectedJudge,
     /// Samples whose questions a filter had held back before it changed.
     Released,
+    /// Questions dropped because the target needs no more.
+    OverTarget,
     /// Documents that the model calls not suitable for questions.
     Unsuitable,
     /// Combinations and samples dropped because a document changed or went before they were committed.
@@ -122,7 +124,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 38] = [
+    pub const ALL: [Counter; 39] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -155,6 +157,7 @@ impl Counter {
         Counter::RejectedBenchmark,
         Counter::RejectedJudge,
         Counter::Released,
+        Counter::OverTarget,
         Counter::Unsuitable,
         Counter::NotLive,
         Counter::Commits,
@@ -208,6 +211,7 @@ impl Counter {
             Counter::RejectedBenchmark => "rejected_benchmark",
             Counter::RejectedJudge => "rejected_judge",
             Counter::Released => "released",
+            Counter::OverTarget => "over_target",
             Counter::Unsuitable => "unsuitable",
             Counter::NotLive => "not_live",
             Counter::Commits => "commits",
@@ -436,6 +440,16 @@ pub fn stop_timed_out() {
 /// A budget was reached, and the run ends. A warning, so that it is also said where little is.
 pub fn budget_reached(message: &str) {
     warn!("{message}");
+}
+
+/// A target stands.
+pub fn target_met(level: u8, standing: u64, target: u64) {
+    info!("target of level {level}: {standing} of {target} samples stand");
+}
+
+/// A target does not stand when the run ends. A warning, so that it is also said where little is.
+pub fn target_missed(level: u8, standing: u64, target: u64, reason: &str) {
+    warn!("target of level {level}: {standing} of {target} samples stand, {} are missing: {reason}", target - standing);
 }
 
 /// The lines of `ingest`, which counts what it reports itself.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use synthllm_llm::{Pool, Prompt, PromptSettings, Prompts};
 use synthllm_log::{Log, LogName};
-use synthllm_operators::record::Role;
+use synthllm_operators::record::{Progress, ProgressKey, Role};
 use timely::communication::WorkerGuards;
 
 use crate::cluster::{self, ClusterError, Membership, Plan};
@@ -20,6 +20,7 @@ use crate::dataflow::{
     generate::Filters,
     purse::Purse,
     status::{Board, Loaded},
+    target::Standing,
     trim::Trimmer,
 };
 use crate::events::{Counter, Counters, Outcome};
@@ -79,10 +80,35 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<ExitCode> {
     if context.purse.has_ended(context.drain) {
         context.purse.message().iter().for_each(|message| crate::events::budget_reached(message));
     }
-    match context.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(failure) => Err(failure),
-        None => Ok(ExitCode::SUCCESS),
+    if let Some(failure) = context.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(failure);
     }
+    if options.process == 0 && options.roles.contains(&Role::Graph) {
+        tell_targets(&context)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which targets stand when the run ends, and why others don't.
+fn tell_targets(context: &Context) -> Result<()> {
+    if context.config.generate.target.is_empty() {
+        return Ok(());
+    }
+    let progress = dataflow::shard::read_progress(context)?.progress;
+    let generate = progress.iter().filter_map(|(key, progress)| match (key, progress) {
+        (ProgressKey::Shard(Role::Generate, _), Progress::Shard(shard)) => Some(&shard.counters),
+        _ => None,
+    });
+    let shortages = context.shortages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for standing in Standing::of(&context.config, generate) {
+        let reason = match shortages.get(&standing.level) {
+            _ if context.purse.has_ended(context.drain) => "a budget is reached".to_owned(),
+            Some(shortage) if context.drain => shortage.reason(standing.level),
+            _ => "the run was stopped".to_owned(),
+        };
+        standing.tell(&reason);
+    }
+    Ok(())
 }
 
 fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<Context> {
@@ -112,6 +138,7 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
             options.process,
             options.processes,
         )),
+        shortages: Mutex::default(),
         status: Board::default(),
         stop,
         stopped_at: OnceLock::new(),

@@ -15,6 +15,7 @@ use super::{count, print, print_json};
 use crate::cli::JsonArgs;
 use crate::config::Config;
 use crate::dataflow::clock::today;
+use crate::dataflow::target::{self, Standing};
 use crate::dataflow::{bill, purse};
 use crate::events::{Counter, Outcome};
 use crate::logs;
@@ -46,6 +47,9 @@ struct Totals {
     /// Questions that filters hold back.
     held: u64,
     combinations: BTreeMap<String, u64>,
+    /// The levels that have a target.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    targets: BTreeMap<String, TargetStatus>,
     dead_letters: u64,
     waiting: BTreeMap<&'static str, u64>,
     calls: u64,
@@ -58,6 +62,16 @@ struct Totals {
     run: Spent,
     /// The budgets that are set, by key.
     budgets: BTreeMap<&'static str, f64>,
+}
+
+/// A target, and how much of it stands.
+#[derive(Serialize)]
+struct TargetStatus {
+    target: u64,
+    standing: u64,
+    /// Why the last settlement drew no more, where it does not stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    short: Option<String>,
 }
 
 /// Money and tokens.
@@ -146,6 +160,7 @@ fn totals(config: &Config, log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow
         samples: logs::live(log, LogName::Samples)?.len() as u64,
         held: logs::live(log, LogName::Held)?.len() as u64,
         combinations,
+        targets: targets(config, shards),
         dead_letters,
         waiting,
         calls: counted(Counter::Calls),
@@ -160,6 +175,17 @@ fn totals(config: &Config, log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow
         run: spent_in_last_run(shards).into(),
         budgets: budgets(config),
     })
+}
+
+fn targets(config: &Config, shards: &[ShardStatus]) -> BTreeMap<String, TargetStatus> {
+    let of_role = |role: Role| shards.iter().filter(move |shard| shard.role == role).map(|shard| &shard.counters);
+    let levels = Standing::of(config, of_role(Role::Generate));
+    let status = levels.into_iter().map(|Standing { level, standing, target }| {
+        let short = of_role(Role::Graph).find_map(|counters| target::shortage(counters, level));
+        let short = short.filter(|_| standing < target).map(|short| short.reason(level));
+        (format!("level{level}"), TargetStatus { target, standing, short })
+    });
+    status.collect()
 }
 
 /// A shard that spent nothing in the last run still tells of an earlier one.
@@ -204,6 +230,7 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
         samples,
         held,
         combinations,
+        targets,
         dead_letters,
         calls,
         prompt_tokens,
@@ -224,6 +251,10 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
     )?;
     for (level, number) in combinations {
         writeln!(text, "{} of {} issued", count(*number, "combination"), level.replace("level", "level "))?;
+    }
+    for (level, TargetStatus { target, standing, short }) in targets {
+        let short = short.as_ref().map(|short| format!(": {short}")).unwrap_or_default();
+        writeln!(text, "{standing} of {target} samples of {} stand{short}", level.replace("level", "level "))?;
     }
     writeln!(text, "{}, {prompt_tokens} + {completion_tokens} tokens, cost {cost:.4}", count(*calls, "call"))?;
     for (when, spent, per_day) in [("in the last run", run, ""), ("today (UTC)", today, "_per_day")] {

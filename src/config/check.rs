@@ -11,8 +11,8 @@ use synthllm_operators::text_checks::{self, TextLimits};
 use super::layers::{Layers, Place};
 use super::problem::Problem;
 use super::raw::{
-    RawBudget, RawByLevel, RawConfig, RawFilters, RawGenerate, RawGraph, RawLlm, RawLog, RawRun, RawSampling, RawScreen,
-    RawScreenTrain, RawTask,
+    RawBudget, RawByLevel, RawConfig, RawFilters, RawGenerate, RawGraph, RawLimit, RawLlm, RawLog, RawRun, RawSampling,
+    RawScreen, RawScreenTrain, RawTask,
 };
 use super::secret::ApiKey;
 use super::settings::{
@@ -25,6 +25,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Prob
     let before = problems.len();
     let mut checker = Checker { layers, problems };
     let budget = checker.budget(&raw);
+    let target = checker.target(&raw.generate.target, &raw.sampling.levels);
     let config = Config {
         budget,
         app: checker.app(raw.app),
@@ -40,7 +41,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>, problems: &mut Vec<Prob
             max_key_concepts: checker.between("extract.max_key_concepts", raw.extract.max_key_concepts, 1, 100),
         },
         sampling: checker.sampling(raw.sampling),
-        generate: checker.generate(raw.generate),
+        generate: checker.generate(raw.generate, target),
         filters: checker.filters(raw.filters),
         graph: checker.graph(&raw.graph),
         screen: checker.screen(raw.screen),
@@ -275,15 +276,28 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn generate(&mut self, raw: RawGenerate) -> GenerateConfig {
+    fn generate(&mut self, raw: RawGenerate, target: Limits) -> GenerateConfig {
         GenerateConfig {
             answers: self.between("generate.answers", raw.answers, 0, 64),
             judge: raw.judge,
             withdraw: raw.withdraw,
             questions: self.by_level("generate.questions", &raw.questions, 20),
             calls: self.by_level("generate.calls", &raw.calls, 100),
+            target,
             max_prompt_tokens: self.at_least("generate.max_prompt_tokens", raw.max_prompt_tokens, 50),
         }
+    }
+
+    /// A target of 0 is none.
+    fn target(&mut self, raw: &RawLimit, levels: &[u8]) -> Limits {
+        let mut of = |level: u8, target: Option<u64>| {
+            let target = target.filter(|target| *target > 0);
+            self.require(target.is_none() || levels.contains(&level), &format!("generate.target.level{level}"), || {
+                format!("a target of a level that is not drawn: `sampling.levels` is {levels:?}")
+            });
+            target
+        };
+        Limits { level1: of(1, raw.level1), level2: of(2, raw.level2), level3: of(3, raw.level3) }
     }
 
     fn by_level(&mut self, table: &str, raw: &RawByLevel, most: u32) -> [u32; 3] {

@@ -130,6 +130,7 @@ pub(super) struct RawGenerate {
     pub withdraw: Withdraw,
     pub questions: RawByLevel,
     pub calls: RawByLevel,
+    pub target: RawLimit,
     pub max_prompt_tokens: usize,
 }
 

@@ -284,7 +284,7 @@ pub enum Start {
     Auto,
 }
 
-/// How many combinations of each level are ever issued; no limit where absent.
+/// A number for each level, of combinations ever issued or of samples that stand; none where absent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
     /// Of level 1.
@@ -296,6 +296,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether there is none for any level.
+    pub fn is_empty(&self) -> bool {
+        [1, 2, 3].into_iter().all(|level| self.of(level).is_none())
+    }
+
     /// The limit of a level.
     pub fn of(&self, level: u8) -> Option<u64> {
         match level {
@@ -319,6 +324,8 @@ pub struct GenerateConfig {
     pub questions: [u32; 3],
     /// So many calls for questions on a combination of levels 1, 2, 3; each after the first asks for others.
     pub calls: [u32; 3],
+    /// So many samples of each level stand in the end; no target where absent.
+    pub target: Limits,
     /// The reference texts of a call are cut to so many tokens together.
     pub max_prompt_tokens: usize,
 }
@@ -327,6 +334,12 @@ impl GenerateConfig {
     /// Whether there are judgements: only answers are judged.
     pub fn judges(&self) -> bool {
         self.judge && self.answers > 0
+    }
+
+    /// The most samples that a combination of a level may bring.
+    pub fn most_samples(&self, level: u8) -> u32 {
+        let index = usize::from(level.clamp(1, 3)) - 1;
+        self.questions[index] * self.calls[index]
     }
 }
 

@@ -10,7 +10,6 @@ use synthllm_llm::{Price, Prompts, Request, Schema, Task, TaskSettings};
 use synthllm_log::Record;
 use synthllm_operators::answers;
 use synthllm_operators::budget::Amount;
-use synthllm_operators::codec;
 use synthllm_operators::judgement;
 use synthllm_operators::record::Combination;
 
@@ -161,7 +160,7 @@ impl OfCombinations {
     pub fn need(&self, record: &Record) -> Amount {
         let value = record.value.as_deref().unwrap_or_default();
         // What can't be read ends the run when it is read.
-        codec::decode::<Combination>(value).map_or(Amount::default(), |combination| self.of(&combination))
+        Combination::of_record(value).map_or(Amount::default(), |(combination, _)| self.of(&combination))
     }
 
     /// The answers to one question, and their judgement.

@@ -18,9 +18,11 @@ mod near;
 mod owed;
 mod questions;
 mod review;
+mod standing;
 mod withdrawals;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +32,6 @@ use serde::{Deserialize, Serialize};
 use synthllm_llm::Task;
 use synthllm_log::{LogName, Writer};
 use synthllm_operators::ask::{Case, Mailbox, ask};
-use synthllm_operators::codec;
 use synthllm_operators::id::Id;
 use synthllm_operators::journal::Hit;
 use synthllm_operators::live::{Live, judge};
@@ -49,6 +50,7 @@ use self::judgements::Judgements;
 use self::near::NearDuplicates;
 use self::questions::{Posted, Questions};
 use self::review::Review;
+use self::standing::{Granted, Standing};
 use self::withdrawals::Withdrawals;
 use super::clock::{Barrier, Clock};
 use super::dead_letter::Burial;
@@ -57,7 +59,7 @@ use super::estimate::OfCombinations;
 use super::flow::{self, Flow, Inbox};
 use super::inquiry::{Call, Replied, Spent};
 use super::shard::{self, Made, What};
-use super::{Context, Phase};
+use super::{Context, Phase, target};
 
 /// At least so many combinations may be in flight on a worker.
 const LEAST_WINDOW: usize = 64;
@@ -69,6 +71,8 @@ struct Work {
     combination: Combination,
     /// Whether all references judged so far are live.
     live: bool,
+    /// The most samples that may come of it, where its level has a target.
+    most: Option<u32>,
     hits: Vec<Hit>,
 }
 
@@ -106,6 +110,8 @@ enum Decision {
     Duplicate { level: u8 },
     /// A filter holds it back.
     Rejected(Rejection, Box<Candidate>),
+    /// The combination has as many samples as it may have.
+    OverTarget,
     /// It could not be used.
     Buried { burial: Burial, spent: Spent },
     /// A sample.
@@ -122,6 +128,8 @@ pub struct Generate {
     near: Option<NearDuplicates>,
     withdrawals: Withdrawals,
     review: Review,
+    standing: Option<Standing>,
+    granted: Granted,
     live: Rc<RefCell<Live>>,
     clock: Clock,
     done: Barrier,
@@ -207,6 +215,8 @@ impl Generate {
             near,
             withdrawals,
             review,
+            standing: Standing::new(context),
+            granted: Granted::default(),
             live,
             clock: Clock::default(),
             done: Barrier::new(worker),
@@ -221,11 +231,12 @@ impl Generate {
     /// Provenance and the live documents, to the end, everywhere, before anything is judged or withdrawn.
     fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
         let mine: Vec<u32> = self.flow.shards.keys().copied().collect();
-        let Generate { withdrawals, holdings, near, review, live, .. } = self;
+        let Generate { withdrawals, holdings, near, review, standing, live, .. } = self;
         let loaded = withdrawals.load_samples(worker, context, &mine, holdings)?;
         let held = withdrawals.load_held(worker, context, &mine)?;
         review.load(worker, context, held)?;
         near.iter_mut().try_for_each(|near| near.load(worker, context, &mine))?;
+        standing.iter_mut().try_for_each(|standing| standing.load(worker, context, &mine))?;
         withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;
         self.advance_to(gate);
@@ -257,7 +268,13 @@ impl Generate {
         let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
         moved += self.review.turn(context, &mut self.flow, &self.withdrawals, &mut self.clock)?;
         if !context.stopping() && self.review.is_over() {
-            moved += self.flow.read(&mut self.clock, &context.counters, incoming)?;
+            let Generate { flow, clock, granted, .. } = self;
+            moved += flow.read(clock, &context.counters, |shard, origin, record| {
+                let work = incoming(shard, origin, &record)?;
+                let level = work.combination.level;
+                work.most.iter().for_each(|most| granted.read((origin.shard, origin.offset), level, *most));
+                Ok(work)
+            })?;
         }
         moved += self.questions.turn()
             + self.answers.turn()
@@ -273,14 +290,20 @@ impl Generate {
         self.done.passed()
     }
 
+    /// Whether `extractions` is read up to these positions, and the withdrawals that follow are committed, as far as this worker knows.
+    pub fn has_withdrawn(&self, read: &BTreeMap<u32, u64>) -> bool {
+        self.review.is_over() && self.withdrawals.has_settled(read) && self.flow.shards.values().all(shard::Shard::idle)
+    }
+
     fn commit(&mut self, context: &Context) -> Result<()> {
-        let Generate { flow, withdrawals, holdings, near, review, .. } = self;
+        let Generate { flow, withdrawals, holdings, near, review, standing, granted, .. } = self;
         withdrawals.settle();
         let mut owed = withdrawals.owed_shards();
         owed.append(&mut review.owing(flow));
+        owed.extend(flow.shards.keys().filter(|shard| standing.as_ref().is_some_and(|standing| standing.owes(**shard))));
         flow.commit(
             |shard| owed.contains(&shard),
-            |number, _, outputs| {
+            |number, progress, outputs| {
                 let mut batch = Batch::new(context, number);
                 review.settle(number, outputs.iter().map(|(origin, _)| origin.offset));
                 batch.add_all(outputs, review.is_over());
@@ -294,6 +317,15 @@ impl Generate {
                 withdrawn.iter().for_each(|holding| batch.withdraw(holding));
                 forgotten.into_iter().for_each(|sample| batch.forget(sample));
                 review.commit(context, &mut batch, withdrawals, &withdrawn);
+                granted.settle(number, progress.position, &mut progress.counters);
+                match standing {
+                    Some(standing) => {
+                        batch.withdrawn.iter().for_each(|sample| standing.withdrawn(number, *sample));
+                        batch.levels.iter().for_each(|(sample, level)| standing.written(number, *sample, *level));
+                        standing.tell(number, &mut progress.counters);
+                    }
+                    None => target::forget_standing(&mut progress.counters),
+                }
                 for holding in batch.released.drain(..) {
                     near.iter_mut().for_each(|near| near.released(holding.question));
                     holdings.send(holding);
@@ -320,11 +352,11 @@ impl Generate {
     }
 }
 
-fn incoming(shard: &mut shard::Shard<Decision>, origin: Origin, record: synthllm_log::Record) -> Result<Work> {
+fn incoming(shard: &mut shard::Shard<Decision>, origin: Origin, record: &synthllm_log::Record) -> Result<Work> {
     let place = || format!("can't read combinations/{} at offset {}", origin.shard, origin.offset);
-    let combination: Combination = codec::decode(record.value.as_deref().unwrap_or_default()).with_context(place)?;
+    let (combination, most) = Combination::of_record(record.value.as_deref().unwrap_or_default()).with_context(place)?;
     let hits = shard.hits_for(origin.offset, &combination.id.to_string());
-    Ok(Work { origin, combination, live: true, hits })
+    Ok(Work { origin, combination, live: true, most, hits })
 }
 
 impl Work {

@@ -7,17 +7,27 @@
 //!
 //! In settled mode the index is loaded up to a cut and stays there while draws are made; in continuous mode it follows the
 //! records as they come. Worker 0 coordinates: all workers talk to it by letters, a stream of their own.
+//!
+//! Where a level has a target, worker 0 issues its combinations one by one, as far as `progress` says that samples are missing
+//! ([`synthllm_operators::target`]). Levels 1 and 2 are then drawn from the index ([`synthllm_operators::passes`]): a record that is read
+//! moves the position and makes none of them.
 
 mod batch;
 mod coordinator;
+mod documents;
+mod followed;
 mod letters;
 mod levels;
 mod loader;
+mod queue;
+mod rest;
 mod start_kind;
+mod targets;
 mod updates;
 mod watch;
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,9 +47,12 @@ use timely::worker::Worker;
 
 use self::batch::{Batch, Staged};
 use self::coordinator::{Coordinator, owner_of};
+use self::documents::{Documents, drawn_levels};
+use self::followed::Followed;
 use self::letters::{Letter, Mail, Post};
 use self::levels::{Ask, Granted, Incoming, Issued, Levels, Shared};
 use self::loader::{Loader, entry};
+use self::rest::Rest;
 use self::start_kind::start_kind;
 use self::updates::Updates;
 use self::watch::Watch;
@@ -68,6 +81,11 @@ pub struct Graph {
     watch: Watch,
     updates: Option<Updates>,
     staged: Staged,
+    /// What of levels 1 and 2 is drawn for a target, and the shards that have told so in `progress`.
+    documents: Documents,
+    begun: BTreeSet<u32>,
+    followed: Followed,
+    rest: Rest,
     clock: Clock,
     done: Barrier,
     number: u64,
@@ -88,6 +106,10 @@ impl Graph {
         let (_, count) = context.partitions;
         let (shards, standing) = shard::open(context, Role::Graph, writers, None)?;
         let numbers: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
+        let drawn_levels = drawn_levels(context, &standing);
+        let positions: Vec<(u32, u64)> = shards.iter().map(|shard| (shard.number, shard.progress.position)).collect();
+        let documents = Documents::new(&drawn_levels, &positions, &standing);
+        let rest = Rest::new(worker, context);
         let watch = Watch::start(context, &standing)?;
         let updates = Updates::start(worker, context)?;
         let mut post = Post::new(worker);
@@ -105,7 +127,7 @@ impl Graph {
             ..Settings::default()
         };
         let index = Rc::new(RefCell::new(Index::of_worker(count, worker.index(), worker.peers())));
-        let shared = Rc::new(RefCell::new(Shared::default()));
+        let shared = Rc::new(RefCell::new(Shared { drawn: drawn_levels.clone(), ..Shared::default() }));
         let wishes = Mailbox::default();
         let (mut input, mut entries, mut starts) = (InputHandleVec::new(), InputHandleVec::new(), InputHandleVec::new());
         let (inbox, frequencies, drawn) = (Inbox::default(), Inbox::default(), Inbox::default());
@@ -127,8 +149,9 @@ impl Graph {
 
         let mut flow = Flow::open(context, Role::Graph, LogName::Extractions, shards, input, None)?;
         (flow.inbox, flow.probe) = (inbox, probe);
-        let coordinator =
-            (worker.index() == 0).then(|| Coordinator::new(context, worker.peers(), kind, &standing, &watch)).transpose()?;
+        let coordinator = (worker.index() == 0)
+            .then(|| Coordinator::new(context, (worker.peers(), kind), &standing, &watch, &drawn_levels))
+            .transpose()?;
         let Post { letters, received } = post;
         let mut role = Graph {
             flow,
@@ -147,6 +170,10 @@ impl Graph {
             watch,
             updates,
             staged: Staged::default(),
+            documents,
+            begun: BTreeSet::new(),
+            followed: Followed::default(),
+            rest,
             clock: Clock::default(),
             done: Barrier::new(worker),
             number: worker.index() as u64,
@@ -166,8 +193,14 @@ impl Graph {
         Ok(role)
     }
 
-    /// One turn: letters, loading, reading, draws, commits.
-    pub fn turn(&mut self, context: &Context, pace: Duration) -> Result<Phase> {
+    /// One turn: letters, loading, reading, draws, commits. `has_withdrawn` says whether generate, on this worker, has read `extractions`
+    /// up to these positions, and has committed the withdrawals that follow.
+    pub fn turn(
+        &mut self,
+        context: &Context,
+        pace: Duration,
+        has_withdrawn: impl Fn(&BTreeMap<u32, u64>) -> bool,
+    ) -> Result<Phase> {
         let now = self.clock.tick(pace);
         self.advance_to(now);
         if self.watch.read()? > 0 {
@@ -179,12 +212,16 @@ impl Graph {
             moved += self.read(context)?;
         }
         self.post_wishes();
+        self.draw_documents(context)?;
+        let withdrawn = self.reading && self.loader.is_none() && has_withdrawn(&self.shared.borrow().loaded);
+        self.rest.turn(context, withdrawn)?;
         self.coordinate(context, now)?;
         self.updates.iter_mut().for_each(Updates::settle);
         self.commit()?;
         self.find_the_end(context);
         let counted = self.updates.as_ref().is_none_or(Updates::is_quiet);
-        let quiet = self.loader.is_none() && self.flow.quiet() && self.staged.is_empty() && counted;
+        let staged = self.staged.is_empty() && self.documents.is_idle();
+        let quiet = self.loader.is_none() && self.flow.quiet() && staged && counted;
         Ok(Phase::of(moved, quiet))
     }
 
@@ -229,10 +266,24 @@ impl Graph {
                     self.reading = true;
                 }
                 Letter::Grant { case, level, granted } => self.wishes.deliver(case, Granted { level, granted }),
-                Letter::Accepted { outcome, settlement } => {
+                Letter::Accepted { outcome, settlement, most } => {
                     let shard = owner_of(outcome.node, self.shards) as u32;
-                    self.staged.accepted.entry(shard).or_default().push((*outcome, settlement));
+                    self.staged.accepted.entry(shard).or_default().push((*outcome, settlement, most));
                 }
+                Letter::Ask(question) => {
+                    let loaded = self.followed.applied();
+                    let answer = self.documents.answer(question, &self.index.borrow(), loaded, self.number);
+                    self.send(0, answer);
+                }
+                Letter::Documents { from, level, round, places, more } => {
+                    self.tell(|coordinator| coordinator.documents((from, round), level, places, more));
+                }
+                Letter::Draw(order) => {
+                    if !self.documents.order(order) {
+                        self.send(0, Letter::Void(order));
+                    }
+                }
+                Letter::Void(order) => self.tell(|coordinator| coordinator.void(order)),
                 Letter::Wish { from, case, level } => {
                     let granted = self.coordinator.as_mut().is_some_and(|coordinator| coordinator.grant(level));
                     self.send(from, Letter::Grant { case, level, granted });
@@ -259,15 +310,29 @@ impl Graph {
 
     /// Reads records for their outputs; in continuous mode also into the index.
     fn read(&mut self, context: &Context) -> Result<usize> {
-        let Graph { flow, clock, entries, settled, last_entry, .. } = self;
+        let Graph { flow, clock, entries, settled, last_entry, followed, .. } = self;
         flow.read(clock, &context.counters, |_, origin, record| {
             let entry = entry(&record, &context.config.graph)?;
             if !*settled {
                 entries.send(entry.clone());
                 *last_entry = *entries.time();
+                followed.read(origin.shard, origin.offset + 1);
             }
             Ok(Incoming { origin, entry })
         })
+    }
+
+    /// Stages the documents that worker 0 wants to be issued.
+    fn draw_documents(&mut self, context: &Context) -> Result<()> {
+        let frontier = self.draws.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX));
+        self.followed.turn(self.last_entry, frontier);
+        if self.documents.is_idle() {
+            return Ok(());
+        }
+        let (issued, void) = self.documents.fetch(context, &self.index.borrow(), self.seed)?;
+        issued.into_iter().for_each(|(shard, issued)| self.staged.documents.entry(shard).or_default().push(issued));
+        void.into_iter().for_each(|order| self.send(0, Letter::Void(order)));
+        Ok(())
     }
 
     fn post_wishes(&mut self) {
@@ -284,7 +349,9 @@ impl Graph {
         self.frequencies.borrow_mut().drain(..).for_each(|(_, frequency)| coordinator.frequency(&frequency));
         self.drawn.borrow_mut().drain(..).for_each(|(_, drawn)| coordinator.outcome(drawn));
         let mut starts = Vec::new();
-        let mail = coordinator.turn(context, &self.watch, frontier, now, recording, &mut starts)?;
+        let waits = (recording, self.rest.is_known(&self.watch));
+        let mail = coordinator.turn(context, &self.watch, (frontier, now), waits, &mut starts)?;
+        self.staged.shortages = coordinator.to_tell.take().or(self.staged.shortages.take());
         self.staged.settlement = coordinator.to_record.take().or(self.staged.settlement.take());
         starts.into_iter().for_each(|start| self.starts.send(start));
         mail.into_iter().for_each(|mail| self.letters.send(mail));
@@ -292,17 +359,20 @@ impl Graph {
     }
 
     fn commit(&mut self) -> Result<()> {
-        let Graph { flow, staged, updates, seed, .. } = self;
+        let Graph { flow, staged, updates, documents, begun, seed, .. } = self;
         let mut owed = staged.owed();
         owed.extend(updates.iter().flat_map(Updates::shards));
         flow.commit(
             |shard| owed.contains(&shard),
-            |number, _, outputs| {
+            |number, progress, outputs| {
                 let mut batch = Batch::new(number, *seed);
+                if begun.insert(number) {
+                    batch.begin_passes(documents.passes(number));
+                }
                 outputs.into_iter().for_each(|(_, issued)| batch.add(issued));
-                staged.take(number, &mut batch)?;
+                staged.take(number, &mut batch, &mut progress.counters)?;
                 updates.iter_mut().for_each(|updates| batch.publish(updates.take(number)));
-                Ok(batch.prepared())
+                Ok(batch.prepared(&mut progress.counters))
             },
         )?;
         for (shard, count) in std::mem::take(&mut self.staged.ordered) {

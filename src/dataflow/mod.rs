@@ -17,6 +17,7 @@ pub mod inquiry;
 pub mod purse;
 pub mod shard;
 pub mod status;
+pub mod target;
 pub mod trim;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,8 @@ pub struct Context {
     pub counters: Arc<Counters>,
     /// What may be spent.
     pub purse: Arc<Purse>,
+    /// Why graph draws no more for targets that don't stand, by level.
+    pub shortages: Mutex<BTreeMap<u8, target::Shortage>>,
     /// What the status line shows.
     pub status: status::Board,
     /// Set by a signal, or when a budget is reached: no new permits, commit, and end.
@@ -128,6 +131,11 @@ impl Context {
     pub fn fail(&self, error: anyhow::Error) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Graph draws no more for its targets, since that is so.
+    pub fn note_shortages(&self, shortages: BTreeMap<u8, target::Shortage>) {
+        *self.shortages.lock().unwrap_or_else(PoisonError::into_inner) = shortages;
     }
 
     /// Whether the run has failed, here or on another worker of this process.
@@ -290,7 +298,9 @@ impl Roles {
             drop_if_done(&mut self.extract, extract::Extract::is_done, context, Role::Extract);
         }
         if let Some(graph) = &mut self.graph {
-            phase = phase.max(graph.turn(context, pace)?);
+            let generate = self.generate.as_ref();
+            let has_withdrawn = |read: &BTreeMap<u32, u64>| generate.is_some_and(|generate| generate.has_withdrawn(read));
+            phase = phase.max(graph.turn(context, pace, has_withdrawn)?);
             drop_if_done(&mut self.graph, graph::Graph::is_done, context, Role::Graph);
         }
         let graph_done = self.graph.is_none();

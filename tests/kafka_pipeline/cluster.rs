@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use synthllm_operators::codec;
 use synthllm_operators::record::{Combination, Reference};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
@@ -77,7 +76,7 @@ fn settled_combinations_are_the_same_on_one_two_and_four_workers_in_one_and_two_
 /// The combinations by id: level, walk, and the documents with their similarity.
 fn combinations(project: &Project) -> BTreeMap<String, (u8, String, Vec<(String, u64)>)> {
     let combinations = project.kcat.read("combinations").into_iter();
-    let combinations = combinations.map(|record| codec::decode::<Combination>(&record.value.unwrap()).unwrap());
+    let combinations = combinations.map(|record| Combination::of_record(&record.value.unwrap()).unwrap().0);
     let documents = |references: Vec<Reference>| {
         references.into_iter().map(|reference| (reference.document, reference.jaccard.to_bits())).collect()
     };

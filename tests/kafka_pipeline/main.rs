@@ -16,5 +16,6 @@ mod project;
 mod reconcile;
 mod running;
 mod stalls;
+mod target;
 mod verdict;
 mod zombie;

@@ -19,6 +19,7 @@ mod report;
 mod running;
 mod samples;
 mod settled;
+mod target;
 
 use std::collections::BTreeMap;
 

@@ -104,7 +104,8 @@ impl Forecaster<'_> {
             let asked = self.questions_of_call(level, questions, calls) * per_question + Range::new(0.0, 20.0);
             question = question.plus(self.row(Task::Question, asking, prompts, asked));
 
-            let calls = combinations * questions * f64::from(self.config.generate.answers);
+            let answered = (combinations * questions).at_most(self.missing(level));
+            let calls = answered * f64::from(self.config.generate.answers);
             let frame = estimated(&self.prompts.answer(""));
             let text = Range::new(0.3 * per_question.low, per_question.high);
             let prompt = self.prompt(frame + text.low, 0.0).low;
@@ -196,7 +197,18 @@ impl Forecaster<'_> {
             }
         };
         let left = sampling.limit.of(level).map(|limit| limit.saturating_sub(self.known.issued[index]));
-        new.at_most(left.map_or(f64::INFINITY, |left| left as f64)) + Range::exactly(self.known.waiting[index])
+        let new = new.at_most(left.map_or(f64::INFINITY, |left| left as f64));
+        // A combination brings no more samples than the model writes questions; with filters it may bring none.
+        let (missing, questions) = (self.missing(level), self.questions(level));
+        let new = Range::new(new.low.min(missing / questions.high), new.high.min((missing / questions.low).ceil()));
+        new + Range::exactly(self.known.waiting[index])
+    }
+
+    /// Samples that a target lacks; without one there is no end to them.
+    fn missing(&self, level: u8) -> f64 {
+        let target = self.config.generate.target.of(level);
+        let standing = self.known.standing[usize::from(level) - 1];
+        target.map_or(f64::INFINITY, |target| (target as f64 - standing).max(0.0))
     }
 
     /// Starts of level 3 that the quotas will still owe.
@@ -326,6 +338,9 @@ impl Forecaster<'_> {
             Some(yields) => format!("{:.0} % of the starts of level 3 make a combination, as so far", yields * 100.0),
             None => "20 to 100 % of the starts of level 3 make a combination".to_owned(),
         });
+        if !self.config.generate.target.is_empty() {
+            assumed.push("no question is dropped on the way to a target, beyond those that were so far".to_owned());
+        }
         assumed.push("up to one call in ten is repeated, because its answer does not fit".to_owned());
         assumed
     }

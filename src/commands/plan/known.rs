@@ -8,7 +8,8 @@ use synthllm_llm::request::approximate_tokens;
 use synthllm_llm::{Prompt, Prompts};
 use synthllm_log::{Fetched, Log, LogName, Pointer};
 use synthllm_operators::codec;
-use synthllm_operators::id::{ConceptId, Kind};
+use synthllm_operators::id::{self, ConceptId, Kind};
+use synthllm_operators::passes::Pass;
 use synthllm_operators::record::{self, Combination, Extraction, Progress, ProgressKey, Role, Sample, ShardProgress};
 use synthllm_operators::upsert::{Content, Entry};
 
@@ -28,8 +29,12 @@ pub struct Known {
     pub documents: HashMap<Vec<u8>, (u128, u32)>,
     /// How many live documents have each node, by kind: topics, key concepts.
     pub nodes: [BTreeMap<String, f64>; 2],
-    /// Live documents with a text that graph has not read, and those of them with two key concepts.
+    /// Live documents with a text of which graph has still to decide, and those of them with two key concepts.
     pub owed: [f64; 2],
+    /// Live samples, by level.
+    pub standing: [f64; 3],
+    /// Up to where documents are drawn, by level and shard, where there is or was a target.
+    passes: HashMap<(u8, u32), Pass>,
     /// Combinations that generate has not read, by level.
     pub waiting: [f64; 3],
     /// Starts that have their outcome.
@@ -71,6 +76,7 @@ pub fn read(config: &Config, prompts: &Prompts, log: &Arc<dyn Log>) -> anyhow::R
         match (key, codec::decode(record.value.as_deref().unwrap_or_default()).with_context(place)?) {
             (ProgressKey::Shard(role, shard), Progress::Shard(progress)) => _ = shards.insert((role, shard), progress),
             (ProgressKey::Starts(node), Progress::Starts(count)) => _ = known.started.insert(node, count),
+            (ProgressKey::Pass(level, shard), Progress::Pass(pass)) => _ = known.passes.insert((level, shard), pass),
             _ => (),
         }
     }
@@ -97,7 +103,7 @@ impl Known {
         let mut from = logs::starts(log, LogName::Combinations)?;
         from.iter_mut().for_each(|(shard, start)| *start = position(*shard).max(*start));
         logs::read_from(log, LogName::Combinations, &from, |record| {
-            let combination: Combination = codec::decode(record.value.as_deref().unwrap_or_default())?;
+            let (combination, _) = Combination::of_record(record.value.as_deref().unwrap_or_default())?;
             self.waiting[usize::from(combination.level.clamp(1, 3)) - 1] += 1.0;
             Ok(())
         })
@@ -120,6 +126,7 @@ impl Known {
             questions += (sample.usage.completion_tokens as f64 - answer).max(approximate_tokens(&sample.question) as f64);
             answers += answer;
         }
+        self.standing = samples;
         self.habits.questions = std::array::from_fn(|level| mean(samples[level], combinations[level].len() as f64));
         (self.habits.question, self.habits.answer) = (mean(questions, count), mean(answers, count).filter(|it| *it > 0.0));
         Ok(())
@@ -141,9 +148,14 @@ impl Known {
             let (document, graph) = (String::from_utf8_lossy(&key), &config.graph);
             let entry = Entry::of(&document, at, Some((&extraction).into()), graph.max_concepts, &graph.aliases);
             let Some(content) = entry.content else { continue };
-            if extraction.text.is_some() && record.offset >= position(record.partition) {
-                self.owed[0] += 1.0;
-                self.owed[1] += f64::from(u8::from(content.key_concepts.len() >= 2));
+            for level in (1..=2).filter(|_| extraction.text.is_some()) {
+                let id = id::document_combination(level, &document, extraction.version, 0);
+                let is_owed = match self.passes.get(&(level, record.partition)) {
+                    Some(pass) => pass.place(u64::MAX, record.offset, id).is_some(),
+                    None => record.offset >= position(record.partition),
+                };
+                let enough = level == 1 || content.key_concepts.len() >= 2;
+                self.owed[usize::from(level) - 1] += f64::from(u8::from(is_owed && enough));
             }
             model.add(&extraction, &content);
             self.documents.insert(key.clone(), (extraction.content_hash, extraction.redo));

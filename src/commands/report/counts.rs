@@ -15,7 +15,8 @@ use crate::logs;
 pub fn counted(log: &Arc<dyn Log>) -> anyhow::Result<Counted> {
     let shards = progress(log)?;
     let counted = |counter: Counter| shards.values().filter_map(|shard| shard.counters.get(counter.name())).sum::<u64>();
-    let rejected = Counter::REJECTED.map(|counter| (reason(counter).to_owned(), counted(counter)));
+    let mut rejected = Counter::REJECTED.map(|counter| (reason(counter).to_owned(), counted(counter))).to_vec();
+    rejected.extend(Some(("target".to_owned(), counted(Counter::OverTarget))).filter(|(_, dropped)| *dropped > 0));
     Ok(Counted {
         extract: outcomes(&shards, Role::Extract),
         graph: outcomes(&shards, Role::Graph),
@@ -25,7 +26,7 @@ pub fn counted(log: &Arc<dyn Log>) -> anyhow::Result<Counted> {
         without_references: counted(Counter::WithoutReferences),
         unsuitable: counted(Counter::Unsuitable),
         questions: LEVELS.map(|level| counted(Counter::questions(level))),
-        rejected: rejected.to_vec(),
+        rejected,
         duplicates: LEVELS.map(|level| counted(Counter::duplicates(level))),
         not_live: counted(Counter::NotLive),
         samples: counted(Counter::Samples),

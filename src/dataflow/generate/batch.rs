@@ -26,6 +26,10 @@ pub(super) struct Batch<'c> {
     pub(super) written: Vec<(Id, Provenance)>,
     /// The questions that it holds back, with what they stand on.
     pub(super) held: Vec<(Id, Provenance)>,
+    /// The levels of these samples.
+    pub(super) levels: Vec<(Id, u8)>,
+    /// The samples that it withdraws.
+    pub(super) withdrawn: Vec<Id>,
     /// The questions that it frees.
     pub(super) released: Vec<Holding>,
     outcomes: [u64; 4],
@@ -40,6 +44,8 @@ impl<'c> Batch<'c> {
             records: Vec::new(),
             written: Vec::new(),
             held: Vec::new(),
+            levels: Vec::new(),
+            withdrawn: Vec::new(),
             released: Vec::new(),
             outcomes: [0; 4],
             counters: BTreeMap::new(),
@@ -88,6 +94,7 @@ impl<'c> Batch<'c> {
                 self.hold(candidate.sample_id, &candidate.holding_back(rejection), held);
                 Outcome::Skipped
             }
+            Decision::OverTarget => self.skip(Counter::OverTarget),
             Decision::NotLive { held, spent } => {
                 self.spend(&spent);
                 self.released.extend(held.map(|(question, sample)| Holding { question, sample, holds: false }));
@@ -125,6 +132,7 @@ impl<'c> Batch<'c> {
         self.push(LogName::Samples, sample_id, Some(json));
         self.push(LogName::Provenance, sample_id, Some(codec::encode(&provenance)));
         self.written.push((sample_id, provenance));
+        self.levels.push((sample_id, sample.level));
     }
 
     /// A question is held back; `again`, with another reason. No id is written twice without a tombstone between.
@@ -156,6 +164,7 @@ impl<'c> Batch<'c> {
         self.push(LogName::Samples, holding.sample, None);
         self.push(LogName::Provenance, holding.sample, None);
         self.released.push(holding.clone());
+        self.withdrawn.push(holding.sample);
         self.count(Counter::Withdrawn, 1);
     }
 

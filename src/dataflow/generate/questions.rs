@@ -235,11 +235,17 @@ impl Questions {
         asked.end_call();
         let new = asked.take(questions);
         asked.call += 1;
-        if new && asked.call < self.calls[level_index(asked.work.combination.level)] {
+        let enough = asked.work.most.is_some_and(|most| self.accepted(&asked.questions) >= most as usize);
+        if new && !enough && asked.call < self.calls[level_index(asked.work.combination.level)] {
             self.begin_call(case, asked, turn);
         } else {
             self.give(case, asked, turn);
         }
+    }
+
+    /// How many of the questions no filter drops.
+    fn accepted(&self, questions: &[CombinedQuestion]) -> usize {
+        questions.iter().filter(|asked| self.filters.rejection(&asked.question).is_none()).count()
     }
 
     /// A call can't be used. What those before it have brought goes on.
@@ -271,12 +277,17 @@ impl Questions {
         if questions.is_empty() {
             turn.give(case, Posted::Made(Made { origin, what: What::Output(Decision::Unsuitable) }));
         }
+        let mut left = asked.work.most.unwrap_or(u32::MAX);
         for (ordinal, question) in questions.into_iter().enumerate() {
             let share = spent.share(ordinal as u64, parts);
             let candidate = self.candidate(asked, ordinal as u32, question, &share);
             let posted = match self.filters.rejection(&candidate.sample.question) {
                 Some(rejection) => Posted::Made(candidate.rejected(rejection)),
-                None => Posted::Candidate(Box::new(candidate)),
+                None if left == 0 => Posted::Made(Made { origin, what: What::Output(Decision::OverTarget) }),
+                None => {
+                    left -= 1;
+                    Posted::Candidate(Box::new(candidate))
+                }
             };
             turn.give(case, posted);
         }

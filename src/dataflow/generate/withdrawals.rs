@@ -233,6 +233,12 @@ impl Withdrawals {
         Ok(())
     }
 
+    /// Whether `extractions` is read up to these positions, and no withdrawal that follows is known and not begun.
+    pub fn has_settled(&self, read: &BTreeMap<u32, u64>) -> bool {
+        let is_read = |(partition, end): (&u32, &u64)| self.positions.get(partition).is_none_or(|at| at >= end);
+        read.iter().all(is_read) && self.inbox.borrow().is_empty() && self.settled()
+    }
+
     /// Whether `extractions` is read to its end and no withdrawal is owed.
     pub fn drained(&self) -> bool {
         let read =

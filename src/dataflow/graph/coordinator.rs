@@ -11,6 +11,7 @@ use synthllm_log::LogName;
 use synthllm_operators::graph::{Frequency, Outcome};
 use synthllm_operators::id::{ConceptId, Id, Kind};
 use synthllm_operators::limit::Limit;
+use synthllm_operators::passes::Place;
 use synthllm_operators::record::{Progress, ProgressKey, Role, Settlement};
 use synthllm_operators::schedule::{Quota, Schedule};
 use synthllm_operators::settlement::{self, Sight};
@@ -18,7 +19,10 @@ use synthllm_operators::walk::Start;
 
 use super::super::Context;
 use super::super::shard::Standing;
+use super::super::target::Shortage;
+use super::documents::Order;
 use super::letters::{Letter, Mail};
+use super::targets::Targets;
 use super::watch::Watch;
 use crate::config::When;
 
@@ -74,15 +78,27 @@ pub(super) struct Coordinator {
     batch: Option<u64>,
     accepted: u64,
     confirmed: u64,
+    /// Who may be issued where levels have a target.
+    targets: Targets,
+    /// Whether the settlement is one that an earlier run had begun.
+    resumed: bool,
     /// Continuous mode: what levels 1 and 2 may still issue.
     remaining: HashMap<u8, u64>,
     drained: usize,
     /// A settlement to be written by graph/0.
     pub(super) to_record: Option<Settlement>,
+    /// With its end, why levels with a target have no more draws.
+    pub(super) to_tell: Option<BTreeMap<u8, Shortage>>,
 }
 
 impl Coordinator {
-    pub(super) fn new(context: &Context, peers: usize, kind: Kind, standing: &Standing, watch: &Watch) -> Result<Self> {
+    pub(super) fn new(
+        context: &Context,
+        (peers, kind): (usize, Kind),
+        standing: &Standing,
+        watch: &Watch,
+        drawn: &[u8],
+    ) -> Result<Self> {
         let sampling = &context.config.sampling;
         let quota = Quota { epochs: sampling.epochs, starts_per_document: sampling.starts_per_document };
         let mut schedule = Schedule::new(sampling.seed, quota);
@@ -97,6 +113,7 @@ impl Coordinator {
         let left = |level: u8| sampling.limit.of(level).map(|limit| limit.saturating_sub(watch.issued(level)));
         let settled = sampling.when(context.drain) == When::Settled;
         let backlog = if context.drain { BTreeMap::new() } else { documents_end(context)? };
+        let targets = Targets::new(context, watch, peers, drawn, left)?;
         Ok(Coordinator {
             peers,
             shards: context.partitions.1,
@@ -111,11 +128,14 @@ impl Coordinator {
             schedule,
             limit: Limit::new(sampling.seed, left(3)),
             batch: None,
+            targets,
+            resumed: false,
             accepted: 0,
             confirmed: 0,
             remaining: [1, 2].into_iter().filter_map(|level| Some((level, left(level)?))).collect(),
             drained: 0,
             to_record: None,
+            to_tell: None,
         })
     }
 
@@ -145,6 +165,20 @@ impl Coordinator {
     /// A worker has committed everything it reads.
     pub(super) fn worker_drained(&mut self) {
         self.drained += 1;
+        if self.drained == self.peers && !self.settled {
+            self.targets.look_again();
+        }
+    }
+
+    /// A worker tells of documents that it can draw.
+    pub(super) fn documents(&mut self, from: (u64, u64), level: u8, places: Vec<Place>, more: bool) {
+        self.targets.told(from, level, places, more);
+    }
+
+    /// A document that was to be issued has changed.
+    pub(super) fn void(&mut self, order: Order) {
+        self.targets.give_back(order);
+        self.accepted -= 1;
     }
 
     /// A worker's index stands at the cut.
@@ -172,19 +206,37 @@ impl Coordinator {
     }
 
     fn has_drawn_all(&self) -> bool {
-        let finished = !self.draws || self.schedule.is_done() || self.limit.is_reached();
-        finished && self.batch.is_none() && self.accepted == self.confirmed
+        let finished = self.targets.has(3) || self.has_no_starts();
+        finished && self.targets.is_done() && self.batch.is_none() && self.accepted == self.confirmed
+    }
+
+    fn has_no_starts(&self) -> bool {
+        !self.draws || self.schedule.is_done() || self.limit.is_reached()
+    }
+
+    /// Why level 3 has no more draws, if it has none.
+    fn shortage(&self) -> Option<Shortage> {
+        let used_up = self.schedule.is_done() && self.batch.is_none() && self.limit.is_empty();
+        if self.limit.is_reached() { Some(Shortage::Limit) } else { used_up.then_some(Shortage::Exhausted) }
+    }
+
+    /// Why levels have no more draws; what a resumed settlement has used up is not all there is.
+    fn shortages(&self) -> BTreeMap<u8, Shortage> {
+        let mut shortages = self.targets.shortages(self.shortage());
+        let used_up = shortages.values_mut().filter(|it| self.resumed && **it == Shortage::Exhausted);
+        used_up.for_each(|it| *it = Shortage::Resumed);
+        shortages
     }
 
     /// One turn: the letters to be sent. `frontier` is that of the draws, `now` the present epoch; starts to be drawn in it
-    /// go to `starts`. `recording` says that the settlement handed over is not committed yet.
+    /// go to `starts`. `recording` says that the settlement handed over is not committed yet, `at_rest` that all is known that
+    /// generate withdraws.
     pub(super) fn turn(
         &mut self,
         context: &Context,
         watch: &Watch,
-        frontier: u64,
-        now: u64,
-        recording: bool,
+        (frontier, now): (u64, u64),
+        (recording, at_rest): (bool, bool),
         starts: &mut Vec<Start>,
     ) -> Result<Vec<Mail>> {
         let mut mail = Vec::new();
@@ -199,7 +251,7 @@ impl Coordinator {
                 mail.extend(self.to_all(&letter));
                 self.stage = Stage::Drawing;
             }
-            Stage::Drawing => self.draw(context, watch, frontier, now, starts, &mut mail),
+            Stage::Drawing => self.draw(context, watch, (frontier, now), at_rest, starts, &mut mail),
             Stage::Rested if !context.drain => self.wait_for_more(context, watch)?,
             _ => (),
         }
@@ -208,6 +260,8 @@ impl Coordinator {
 
     /// All workers load the index up to a cut: that of the open settlement, or where `extractions` ends now.
     fn begin_settlement(&mut self, mail: &mut Vec<Mail>) {
+        self.targets.look_again();
+        self.give_back();
         let resumed = settlement::open(self.settlement.take().as_ref());
         let cut = resumed.as_ref().map(|settlement| settlement.cut.clone());
         mail.extend(self.to_all(&Letter::Settle { cut }));
@@ -219,6 +273,7 @@ impl Coordinator {
         let Stage::Settling { resumed, reports } = std::mem::replace(&mut self.stage, Stage::Rested) else { return };
         let digest = reports.iter().fold(0_u128, |sum, report| sum.wrapping_add(report.digest));
         let sight = Sight { digest, settings: self.settings };
+        self.resumed = resumed.is_some();
         if let Some(resumed) = resumed {
             if sight.resumes(&resumed) {
                 let largest = Self::largest(context, watch, reports);
@@ -262,35 +317,99 @@ impl Coordinator {
         largest.collect()
     }
 
-    /// Issues the next batch of starts, and accepts the outcomes of the last one, in order.
+    /// Issues the next batch of starts, accepts the outcomes of the last one, in order, and draws documents.
     fn draw(
         &mut self,
         context: &Context,
         watch: &Watch,
-        frontier: u64,
-        now: u64,
+        (frontier, now): (u64, u64),
+        at_rest: bool,
         starts: &mut Vec<Start>,
         mail: &mut Vec<Mail>,
     ) {
         if self.batch.is_some_and(|epoch| frontier > epoch) {
             self.batch = None;
-            let accepted = self.limit.accept(self.schedule.peek());
-            self.accepted += accepted.len() as u64;
-            let settlement = self.settlement.as_ref().map(|settlement| settlement.number);
-            mail.extend(accepted.into_iter().map(|outcome| self.to_owner(outcome, settlement)));
+            if !self.targets.has(3) {
+                let accepted = self.limit.accept(self.schedule.peek());
+                self.send(accepted, None, mail);
+            }
         }
-        let room = context.room_for_combinations(watch.waiting() + (self.accepted - self.confirmed));
-        let finished = !self.draws || self.schedule.is_done() || self.limit.is_reached();
-        if self.batch.is_none() && !finished && room > 0 && !context.stopping() {
-            let wanted = self.limit.remaining().map_or(BATCH.1, |remaining| remaining.saturating_mul(2));
+        if !context.stopping() {
+            self.draw_for_targets(context, watch, at_rest, mail);
+        }
+        let wanted = !self.targets.has(3) || self.targets.may_grant(watch, 3, at_rest);
+        let room = self.room(context, watch);
+        if self.batch.is_none() && !self.has_no_starts() && wanted && room > 0 && !context.stopping() {
+            let missing = self.targets.combinations_missing(watch, 3).unwrap_or(BATCH.1);
+            let wanted = self.limit.remaining().unwrap_or(BATCH.1).min(missing).saturating_mul(2);
             let size = wanted.clamp(BATCH.0, BATCH.1).min(room.max(BATCH.0));
             let orders = std::iter::from_fn(|| self.schedule.next()).take(size as usize);
             starts.extend(orders.map(|order| Start { node: order.node, kind: self.kind, start: order.start }));
             self.batch = Some(now);
         }
+        if self.targets.find_the_end(context, watch, self.shortage(), at_rest) {
+            context.note_shortages(self.shortages());
+        }
         if self.settled && self.has_drawn_all() {
             self.close();
         }
+    }
+
+    /// How many more combinations may wait.
+    fn room(&self, context: &Context, watch: &Watch) -> u64 {
+        context.room_for_combinations(watch.waiting() + (self.accepted - self.confirmed))
+    }
+
+    /// What targets allow now: outcomes that are there, and documents, of one level after the other.
+    fn draw_for_targets(&mut self, context: &Context, watch: &Watch, at_rest: bool, mail: &mut Vec<Mail>) {
+        let mut in_vain = 0;
+        while in_vain < self.targets.len() && self.room(context, watch) > 0 {
+            let drawn = match self.targets.next_turn() {
+                3 => self.accept_one(watch, at_rest, mail),
+                level => self.draw_document(watch, level, at_rest, mail),
+            };
+            in_vain = if drawn { 0 } else { in_vain + 1 };
+        }
+        if !self.settled {
+            self.targets.look_for_new();
+            if self.targets.has(3) && self.batch.is_none() && self.targets.credit(watch, 3) == 0 {
+                self.give_back();
+            }
+        }
+    }
+
+    /// Accepts outcomes up to the next combination, if one may be issued. Says whether there is one.
+    fn accept_one(&mut self, watch: &Watch, at_rest: bool, mail: &mut Vec<Mail>) -> bool {
+        if self.batch.is_some() || !self.targets.may_grant(watch, 3, at_rest) {
+            return false;
+        }
+        let mut accepted = Vec::new();
+        let found = self.limit.accept_one(self.schedule.peek(), &mut accepted);
+        let most = if found { self.targets.grant(watch, 3, at_rest) } else { None };
+        self.send(accepted, most, mail);
+        found
+    }
+
+    /// Draws the next document of a level, if one may be issued. Says whether there is one.
+    fn draw_document(&mut self, watch: &Watch, level: u8, at_rest: bool, mail: &mut Vec<Mail>) -> bool {
+        let Some((to, order)) = self.targets.draw(watch, level, at_rest, mail) else { return false };
+        self.accepted += 1;
+        mail.push(Mail { to, letter: Letter::Draw(order) });
+        true
+    }
+
+    /// Outcomes don't wait for samples to be withdrawn while the graph goes on: their starts are made again then.
+    fn give_back(&mut self) {
+        for (node, start) in self.limit.give_back() {
+            self.schedule.set_started(node, start);
+        }
+    }
+
+    /// Sends accepted outcomes to the owners of their starts; the combination among them may bring `most` samples.
+    fn send(&mut self, accepted: Vec<Outcome>, most: Option<u32>, mail: &mut Vec<Mail>) {
+        self.accepted += accepted.len() as u64;
+        let settlement = self.settlement.as_ref().map(|settlement| settlement.number);
+        mail.extend(accepted.into_iter().map(|outcome| self.to_owner(outcome, settlement, most)));
     }
 
     fn close(&mut self) {
@@ -298,6 +417,7 @@ impl Coordinator {
             Some(settlement) => {
                 settlement.closed = true;
                 self.to_record = Some(settlement.clone());
+                self.to_tell = Some(self.shortages());
                 self.stage = Stage::Closing;
             }
             None => self.stage = Stage::Rested,
@@ -315,7 +435,7 @@ impl Coordinator {
         let done = cut.iter().zip(0..).all(|(&end, shard)| watch.position(Role::Graph, shard) >= end);
         let ends = context.ends_now(LogName::Extractions, &(0..self.shards).collect::<Vec<_>>())?;
         let grown = ends.iter().any(|(&shard, &end)| cut.get(shard as usize).is_none_or(|cut| *cut < end));
-        if done && grown {
+        if done && (grown || self.targets.want_more(watch, self.shortage())) {
             self.stage = Stage::Waiting(documents_end(context)?);
         }
         Ok(())
@@ -325,9 +445,9 @@ impl Coordinator {
         (0..self.peers as u64).map(|to| Mail { to, letter: letter.clone() }).collect()
     }
 
-    fn to_owner(&self, outcome: Outcome, settlement: Option<u64>) -> Mail {
+    fn to_owner(&self, outcome: Outcome, settlement: Option<u64>, most: Option<u32>) -> Mail {
         let to = owner_of(outcome.node, self.shards);
-        Mail { to, letter: Letter::Accepted { outcome: Box::new(outcome), settlement } }
+        Mail { to, letter: Letter::Accepted { outcome: Box::new(outcome), settlement, most } }
     }
 }
 

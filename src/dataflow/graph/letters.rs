@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use synthllm_operators::ask::Case;
 use synthllm_operators::graph::Outcome as Drawn;
 use synthllm_operators::id::{Id, Kind};
+use synthllm_operators::passes::Place;
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Input;
 use timely::worker::Worker;
@@ -12,6 +13,7 @@ use timely::worker::Worker;
 use super::super::Context;
 use super::super::flow::{Inbox, collect};
 use super::coordinator::Report;
+use super::documents::{Order, Question};
 
 /// A letter on its way to a worker, or to the worker of a shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +39,16 @@ pub(super) enum Letter {
     Wish { from: u64, case: Case, level: u8 },
     /// To the worker that asked.
     Grant { case: Case, level: u8, granted: bool },
-    /// To the worker of the shard that owns the start node.
-    Accepted { outcome: Box<Drawn>, settlement: Option<u64> },
+    /// To the worker of the shard that owns the start node; with the most samples of its combination, where there is a target.
+    Accepted { outcome: Box<Drawn>, settlement: Option<u64>, most: Option<u32> },
+    /// To all: which documents can you draw?
+    Ask(Question),
+    /// To worker 0: these, in order, and whether there are more.
+    Documents { from: u64, level: u8, round: u64, places: Vec<Place>, more: bool },
+    /// To the worker that told of it: this one is to be issued.
+    Draw(Order),
+    /// To worker 0: it is not issued, since the document has changed.
+    Void(Order),
     /// To worker 0: so many accepted outcomes are committed.
     Committed { count: u64 },
     /// To worker 0: everything that I read is committed.

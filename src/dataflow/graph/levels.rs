@@ -51,6 +51,8 @@ pub(super) struct Granted {
 pub(super) struct Shared {
     /// Up to where the index was loaded before records were read for their outputs.
     pub(super) loaded: BTreeMap<u32, u64>,
+    /// Which of levels 1 and 2 are not issued as records are read, since they are drawn for a target.
+    pub(super) drawn: Vec<u8>,
     /// In settled mode, the largest id of each limited level that is issued; without any, none is.
     pub(super) largest: HashMap<u8, Option<Id>>,
 }
@@ -123,11 +125,12 @@ impl Stage for Levels {
 impl Levels {
     pub(super) fn new(context: &Context, index: &Rc<RefCell<Index>>, shared: &Rc<RefCell<Shared>>) -> Self {
         let sampling = &context.config.sampling;
+        let drawn = shared.borrow().drawn.clone();
         Levels {
             index: Rc::clone(index),
             shared: Rc::clone(shared),
-            levels: document_levels(context),
-            limited: limited_levels(context),
+            levels: document_levels(context, &drawn),
+            limited: limited_levels(context, &drawn),
             settled: sampling.when(context.drain) == When::Settled,
             seed: sampling.seed,
             open: HashMap::new(),
@@ -141,23 +144,28 @@ impl Levels {
     }
 }
 
-/// Which of levels 1 and 2 are issued.
-pub(super) fn document_levels(context: &Context) -> Vec<u8> {
-    context.config.sampling.levels.iter().copied().filter(|level| *level < 3).collect()
+/// Which of levels 1 and 2 are issued as records are read.
+pub(super) fn document_levels(context: &Context, drawn: &[u8]) -> Vec<u8> {
+    let levels = context.config.sampling.levels.iter().copied();
+    levels.filter(|level| *level < 3 && !drawn.contains(level)).collect()
 }
 
 /// Which of them have a limit.
-pub(super) fn limited_levels(context: &Context) -> Vec<u8> {
+pub(super) fn limited_levels(context: &Context, drawn: &[u8]) -> Vec<u8> {
     let limit = &context.config.sampling.limit;
-    document_levels(context).into_iter().filter(|level| limit.of(*level).is_some()).collect()
+    document_levels(context, drawn).into_iter().filter(|level| limit.of(*level).is_some()).collect()
 }
 
 /// The combinations of an extraction, were there no limit.
 pub(super) fn candidates(entry: &Entry, levels: &[u8], seed: u64) -> Vec<Combination> {
     let Some(content) = &entry.content else { return Vec::new() };
-    let enough = |level: u8| level == 1 || content.key_concepts.len() >= LEAST_KEY_CONCEPTS;
-    let levels = levels.iter().copied().filter(|level| enough(*level));
+    let levels = levels.iter().copied().filter(|level| enough(*level, content.key_concepts.len()));
     levels.filter_map(|level| combination(entry, content, level, seed)).collect()
+}
+
+/// Whether a document has enough key concepts for a level.
+pub(super) fn enough(level: u8, key_concepts: usize) -> bool {
+    level == 1 || key_concepts >= LEAST_KEY_CONCEPTS
 }
 
 fn combination(entry: &Entry, content: &Content, level: u8, seed: u64) -> Option<Combination> {

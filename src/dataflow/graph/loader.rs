@@ -57,7 +57,7 @@ impl Loader {
     }
 
     /// The smallest ids of each limited level, as many as the limit leaves.
-    pub(super) fn smallest(&self, context: &Context, watch: &Watch) -> Vec<(u8, Vec<Id>)> {
+    pub(super) fn smallest(&self, context: &Context, watch: &Watch, limited: &[u8]) -> Vec<(u8, Vec<Id>)> {
         let of_level = |level: u8| {
             let all = self.last.values().flatten().filter(|(of, _)| *of == level);
             let mut ids: Vec<Id> = all.map(|(_, id)| *id).collect();
@@ -66,7 +66,7 @@ impl Loader {
             ids.truncate(usize::try_from(limit.saturating_sub(watch.issued(level))).unwrap_or(usize::MAX));
             (level, ids)
         };
-        levels::limited_levels(context).into_iter().map(of_level).collect()
+        limited.iter().copied().map(of_level).collect()
     }
 }
 
@@ -95,6 +95,7 @@ impl Graph {
 
     /// Loads on. Once the index stands at the cut, worker 0 is told, or, in continuous mode, reading begins.
     pub(super) fn load(&mut self, context: &Context, now: u64) -> Result<usize> {
+        let limited = if self.settled { self.limited(context) } else { Vec::new() };
         let Some(loader) = &mut self.loader else { return Ok(0) };
         if let Some(sent) = loader.sent {
             if self.draws.less_equal(&sent) {
@@ -104,7 +105,6 @@ impl Graph {
             self.stand_at_cut(context);
             return Ok(1);
         }
-        let limited = if self.settled { levels::limited_levels(context) } else { Vec::new() };
         let batch = match &mut loader.reader {
             Some(reader) => reader.poll(LOAD_AT_ONCE, Duration::ZERO).context("can't load extractions")?,
             None => synthllm_log::Batch::default(),
@@ -130,9 +130,14 @@ impl Graph {
         Ok(read + usize::from(loader.sent.is_some()))
     }
 
+    fn limited(&self, context: &Context) -> Vec<u8> {
+        levels::limited_levels(context, &self.shared.borrow().drawn)
+    }
+
     fn stand_at_cut(&mut self, context: &Context) {
         let Some(loader) = self.loader.take() else { return };
         self.shared.borrow_mut().loaded.clone_from(&loader.cut);
+        self.followed.stand_at(&loader.cut);
         if context.drain {
             self.flow.end_at(loader.cut.clone());
         }
@@ -141,7 +146,7 @@ impl Graph {
             return;
         }
         self.flow.hold_at(loader.cut.clone());
-        let smallest = loader.smallest(context, &self.watch);
+        let smallest = loader.smallest(context, &self.watch, &self.limited(context));
         let digest = self.index.borrow().digest();
         let cut = loader.cut.into_iter().collect();
         self.send(0, Letter::AtCut(Report { digest, cut, smallest }));
