@@ -113,6 +113,26 @@ fn samples_that_are_withdrawn_are_drawn_again() {
 }
 
 #[test]
+fn what_stricter_filters_hold_back_is_drawn_again_and_what_they_release_comes_on_top() {
+    let server = server();
+    let mut project = aimed(&server, "{ level1 = 12, level2 = 6, level3 = 5 }");
+    project.ingest(&corpus(20));
+    project.drain();
+    let known: BTreeSet<String> = sound_samples(&project).into_values().step_by(3).map(|sample| sample.question).collect();
+    write_lines(&project.file("known.jsonl"), known.iter().map(|question| json!({"question": question}).to_string()));
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]");
+    project.succeed(&["run", "--drain", "--workers", "2"]);
+    assert_eq!(standing(&project), [12, 6, 5]);
+    assert!(sound_samples(&project).values().all(|sample| !known.contains(&sample.question)));
+    project.set("filters.benchmarks", "[]");
+    let answers = requests(&server, "answer");
+    project.drain();
+    let stand: usize = standing(&project).iter().sum();
+    assert_eq!(stand, 23 + known.len());
+    assert_eq!(requests(&server, "answer"), answers, "what was held back had its answers, and nothing else is drawn");
+}
+
+#[test]
 fn without_drain_a_target_is_kept_while_documents_come_and_go() {
     for when in ["continuous", "settled"] {
         let server = server();
