@@ -225,6 +225,8 @@ fn a_target_may_be_raised_taken_away_and_set_again() {
     let [level1, again, _] = standing(&project);
     assert!(level1 > 12, "{level1}");
     assert_eq!(again, level2);
+    let drawn = &project.status()["totals"]["combinations"];
+    assert_eq!((&drawn["level1"], &drawn["level2"]), (&json!(12), &json!(12)), "each document was drawn once");
     let answers = requests(&server, "answer");
     project.set("generate.target", "{ level1 = 5, level2 = 5 }");
     project.ingest(&[any_document(30, 0)]);
