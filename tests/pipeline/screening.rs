@@ -252,6 +252,36 @@ fn another_model_or_threshold_lets_in_and_out_without_asking_for_what_stays() {
 }
 
 #[test]
+fn a_document_that_went_out_and_came_back_unseen_by_the_others_has_samples_of_its_new_life_only() {
+    let server = server();
+    let mut project = screened(&server);
+    project.set("sampling.levels", "[1]");
+    project.ingest(&documents(16));
+    project.drain();
+    let (ids, before) = (let_in(&project), sound_samples(&project));
+    let mut away = ids.clone();
+    for name in ["other.model", "domain.model"] {
+        project.set("screen.model", format!("{name:?}"));
+        project.succeed(&["run", "--drain", "--role", "extract"]);
+        away.retain(|id| name == "domain.model" || !let_in(&project).contains(id));
+    }
+    assert_eq!(let_in(&project), ids);
+    assert!(!away.is_empty() && before.values().any(|sample| away.iter().any(|id| stands_on(sample, id))));
+    project.drain();
+    let after = sound_samples(&project);
+    let questions = |samples: &crate::Samples| samples.values().map(|it| it.question.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(questions(&after), questions(&before));
+    for (id, sample) in &before {
+        let stays = away.iter().all(|document| !stands_on(sample, document));
+        assert_eq!(after.contains_key(id), stays, "{sample:?}");
+    }
+    // Where a document is in `documents` is said as it is, whichever life it is.
+    let version = |sample: &synthllm_operators::record::Sample| sample.provenance.documents[0].version.clone();
+    let versions = |samples: &crate::Samples| samples.values().map(version).collect::<BTreeSet<_>>();
+    assert_eq!(versions(&after), versions(&before));
+}
+
+#[test]
 fn screening_that_is_turned_on_judges_what_is_there_and_turned_off_lets_all_in() {
     let server = server();
     let mut project = project(&server);
