@@ -484,6 +484,32 @@ fn a_document_that_can_not_be_embedded_is_a_dead_letter() {
 }
 
 #[test]
+fn a_stored_document_that_can_not_be_extracted_is_a_dead_letter_from_where_it_came() {
+    let rules = vec![Rule::always("<document>\\nunanswerable", Fault::WrongAnswer)];
+    let server = ScriptedServer::start(Options { rules, ..Options::default() });
+    let mut project = project(&server);
+    project.set("screen.most_words", 4);
+    let document = json!({"text": "unanswerable words of a text", "source": "tests", "id": "odd"});
+    project.ingest(&[json!({"id": "short", "text": "four words are fine", "topics": ["statistics"]}), document.clone()]);
+    project.drain();
+    assert_eq!(rejected(&project), BTreeSet::from(["odd".to_owned()]));
+    project.set("screen.most_words", 100);
+    project.drain();
+    sound_samples(&project);
+    let letters = project.logs().dead_letters();
+    assert_eq!((letters.len(), letters[0].stage.as_str(), letters[0].key.as_deref()), (1, "extract", Some("odd")));
+    let records = project.logs().records(LogName::Documents);
+    let record = records.iter().find(|record| record.key.as_deref() == Some(b"odd")).expect("its record");
+    assert_eq!((letters[0].partition, letters[0].offset), (record.partition, record.offset));
+    let payload = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &letters[0].payload).expect("base64");
+    let payload: Value = serde_json::from_slice(&payload).expect("JSON");
+    assert_eq!((&payload["text"], &payload["source"]), (&document["text"], &document["source"]));
+    for log in [LogName::Scores, LogName::Texts, LogName::Extractions] {
+        assert!(project.logs().live(log).into_keys().eq(["short"]), "{log:?}");
+    }
+}
+
+#[test]
 fn a_model_that_does_not_fit_is_refused_before_anything_starts() {
     let server = server();
     let mut project = screened(&server);

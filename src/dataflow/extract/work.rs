@@ -237,9 +237,10 @@ impl Work {
         }
         let Document { topics, concepts, source, url, license, .. } = &self.document;
         let text = if let Text::Here(text) = &self.text { text.as_deref() } else { None };
-        let fields = serde_json::json!({
+        let mut fields = serde_json::json!({
             "text": text, "topics": topics, "concepts": concepts, "source": source, "url": url, "license": license,
         });
+        fields.as_object_mut().into_iter().for_each(|fields| fields.retain(|_, value| !value.is_null()));
         fields.to_string().into_bytes()
     }
 }
