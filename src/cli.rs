@@ -13,7 +13,7 @@ use synthllm_operators::record::Role;
 pub use self::export::ExportArgs;
 pub use self::report::ReportArgs;
 pub use self::scaling::{LawArgs, ScalingArgs, ScalingCommand, ScalingFitArgs, ScalingPlotArgs, ScalingPredictArgs};
-pub use self::screen::{ScreenArgs, ScreenCommand, ScreenEvalArgs, ScreenSelectArgs, ScreenTrainArgs};
+pub use self::screen::{ScreenArgs, ScreenCommand, ScreenEvalArgs, ScreenListArgs, ScreenSelectArgs, ScreenTrainArgs};
 use crate::hint::Usage;
 use crate::run::RunOptions;
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use synthllm_operators::record::Role;
+use synthllm_operators::screen::Reason;
 use tracing::{debug, info, trace, warn};
 
 /// What becomes of an input record; the order is that of `ShardProgress::outcomes`.
@@ -120,11 +121,31 @@ pub enum Counter {
     GraphUpdates,
     /// Documents taken for deleted because they were not there any more when `documents` was read anew.
     Reconciled,
+    /// Documents that were embedded.
+    Embeddings,
+    /// Documents rejected because they have no text.
+    ScreenedEmpty,
+    /// Documents rejected because they have too few words.
+    ScreenedTooShort,
+    /// Documents rejected because they have too many words.
+    ScreenedTooLong,
+    /// Documents rejected because they repeat themselves.
+    ScreenedRepetition,
+    /// Documents rejected for their language.
+    ScreenedLanguage,
+    /// Documents rejected for their score.
+    ScreenedScore,
+    /// Stored documents that were screened again, because the settings of screening have changed.
+    Rescreened,
+    /// Of these, documents that are no longer let in.
+    ScreenedOut,
+    /// Of these, documents that are let in now.
+    ScreenedIn,
 }
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 39] = [
+    pub const ALL: [Counter; 49] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -164,6 +185,16 @@ impl Counter {
         Counter::SettlementsAbandoned,
         Counter::GraphUpdates,
         Counter::Reconciled,
+        Counter::Embeddings,
+        Counter::ScreenedEmpty,
+        Counter::ScreenedTooShort,
+        Counter::ScreenedTooLong,
+        Counter::ScreenedRepetition,
+        Counter::ScreenedLanguage,
+        Counter::ScreenedScore,
+        Counter::Rescreened,
+        Counter::ScreenedOut,
+        Counter::ScreenedIn,
     ];
 
     /// Those of questions that a filter drops, in the order of the filters.
@@ -175,6 +206,28 @@ impl Counter {
         Counter::NearDuplicates,
         Counter::RejectedJudge,
     ];
+
+    /// Those of documents that screening rejects, in the order in which it looks.
+    pub const SCREENED: [Counter; 6] = [
+        Counter::ScreenedEmpty,
+        Counter::ScreenedTooShort,
+        Counter::ScreenedTooLong,
+        Counter::ScreenedRepetition,
+        Counter::ScreenedLanguage,
+        Counter::ScreenedScore,
+    ];
+
+    /// The counter of documents that screening rejects for this reason.
+    pub fn screened(reason: Reason) -> Self {
+        match reason {
+            Reason::Empty => Counter::ScreenedEmpty,
+            Reason::TooShort => Counter::ScreenedTooShort,
+            Reason::TooLong => Counter::ScreenedTooLong,
+            Reason::Repetition | Reason::Duplicate | Reason::NearDuplicate => Counter::ScreenedRepetition,
+            Reason::Language => Counter::ScreenedLanguage,
+            Reason::Score | Reason::NoEmbedding => Counter::ScreenedScore,
+        }
+    }
 
     /// The name in `progress`, tables and JSON.
     pub fn name(self) -> &'static str {
@@ -218,6 +271,16 @@ impl Counter {
             Counter::SettlementsAbandoned => "settlements_abandoned",
             Counter::GraphUpdates => "graph_updates",
             Counter::Reconciled => "reconciled",
+            Counter::Embeddings => "embeddings",
+            Counter::ScreenedEmpty => "screened_empty",
+            Counter::ScreenedTooShort => "screened_too_short",
+            Counter::ScreenedTooLong => "screened_too_long",
+            Counter::ScreenedRepetition => "screened_repetition",
+            Counter::ScreenedLanguage => "screened_language",
+            Counter::ScreenedScore => "screened_score",
+            Counter::Rescreened => "rescreened",
+            Counter::ScreenedOut => "screened_out",
+            Counter::ScreenedIn => "screened_in",
         }
     }
 
@@ -381,6 +444,23 @@ impl Counters {
     /// A shard knows which documents are gone. They are counted with its transaction.
     pub fn reconciled(&self, shard: u32, missing: usize) {
         info!(shard, missing, "documents that are not there any more are taken for deleted");
+    }
+
+    /// Shards begin to screen what is stored again. Its documents are counted with their transactions.
+    pub fn rescreening(&self, shards: &[u32]) {
+        info!(?shards, "the settings of screening have changed: what is stored is screened again before more is read");
+    }
+
+    /// They have done so.
+    pub fn rescreened(&self) {
+        let [all, out, let_in] = [Counter::Rescreened, Counter::ScreenedOut, Counter::ScreenedIn]
+            .map(|counter| self.value(Role::Extract, counter));
+        info!(documents = all, out, let_in, "what is stored has been screened again");
+    }
+
+    /// A stored document that is screened again could not be used. It is no input record, which would have an outcome.
+    pub fn stored_dead_letter(&self, stage: &str, shard: u32, offset: u64, reason: &str) {
+        warn!(role = Role::Extract.name(), stage, shard, offset, reason, "dead letter of a stored document");
     }
 
     /// It can't be told how long `documents` keeps deletions.

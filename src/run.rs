@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_llm::{Pool, Prompt, PromptSettings, Prompts};
+use synthllm_llm::{Pool, Prompt, PromptSettings, Prompts, Task};
 use synthllm_log::{Log, LogName};
 use synthllm_operators::record::{Progress, ProgressKey, Role};
 use timely::communication::WorkerGuards;
@@ -19,6 +19,7 @@ use crate::dataflow::{
     self, Context,
     generate::Filters,
     purse::Purse,
+    screen::Screen,
     status::{Board, Loaded},
     target::Standing,
     trim::Trimmer,
@@ -119,10 +120,13 @@ fn context(config: &Config, options: &RunOptions, log: Arc<dyn Log>) -> Result<C
             .context("can't listen for signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("can't listen for signals")?;
     }
-    let settings: BTreeMap<_, _> =
-        config.tasks().into_iter().map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
+    let screen = Screen::load(config)?;
+    let tasks = config.tasks().into_iter().chain(screen.embeds().then_some(Task::Embed));
+    let settings: BTreeMap<_, _> = tasks.map(|task| Ok((task, config.task(task)?))).collect::<Result<_>>()?;
     Ok(Context {
         trimmer: Arc::new(Trimmer::start(Arc::clone(&log))),
+        has_scores: OnceLock::new(),
+        screen: Arc::new(screen),
         partitions: (log.partitions(LogName::Documents)?, log.partitions(LogName::Extractions)?),
         log,
         pool: Arc::new(Pool::new(settings)?),
@@ -186,6 +190,7 @@ fn execute_in_cluster(context: &Arc<Context>, options: &RunOptions, mut plan: Pl
     let prompts: Vec<&str> = Prompt::ALL.iter().map(|prompt| context.extract_prompts.version(*prompt)).collect();
     plan.membership.settings.insert("prompts".to_owned(), config::fingerprint(&prompts));
     plan.membership.settings.insert("filters and their benchmarks".to_owned(), context.filters.digest());
+    plan.membership.settings.insert("[screen]".to_owned(), context.screen.digest());
     let formed = cluster::form(plan, &context.stop, |missing| context.status.missing(missing));
     let cluster = match formed {
         Err(ClusterError::Stopped) => return Ok(()),
@@ -248,6 +253,7 @@ fn snapshot(context: &Context) -> Snapshot {
     let waiting_for = missing.or_else(loading).or_else(|| slow_commit(context)).or_else(|| endpoint(&pool)).or_else(budget);
     Snapshot {
         documents: decided,
+        rejected: Counter::SCREENED.iter().map(|counter| counters.value(Role::Extract, *counter)).sum(),
         extractions: counters.value(Role::Extract, Counter::Extractions),
         combinations: combinations.iter().sum(),
         samples: counters.value(Role::Generate, Counter::Samples),

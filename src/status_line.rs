@@ -19,6 +19,8 @@ const NEWS_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Snapshot {
     /// Documents decided since the start.
     pub documents: u64,
+    /// Documents that screening did not let in since the start.
+    pub rejected: u64,
     /// Documents extracted since the start.
     pub extractions: u64,
     /// Combinations issued since the start.
@@ -67,6 +69,9 @@ impl Snapshot {
         );
         if let Some(age) = self.oldest_call.filter(|age| age.as_secs() > 0) {
             _ = write!(text, " (oldest {} s)", age.as_secs());
+        }
+        if self.rejected > 0 {
+            _ = write!(text, " · {} rejected", self.rejected);
         }
         if self.dead_letters > 0 {
             _ = write!(text, " · {} dead letters", self.dead_letters);
@@ -159,6 +164,7 @@ mod tests {
             tokens: 1200,
             cost: 0.5,
             dead_letters: 1,
+            rejected: 2,
             oldest_call: Some(Duration::from_secs(7)),
             waiting_for: Some(Wait { what: "the endpoint".to_owned(), detail: " (3 calls)".to_owned() }),
             ..Snapshot::default()
@@ -166,7 +172,7 @@ mod tests {
         assert_eq!(
             busy.text(0.0),
             "0 documents (0.0/s) · 0 extractions · 0 combinations · 0 samples · 4 calls in flight (oldest 7 s) \
-             · 1 dead letters · 1200 tokens · cost 0.5000 · waiting for the endpoint (3 calls)"
+             · 2 rejected · 1 dead letters · 1200 tokens · cost 0.5000 · waiting for the endpoint (3 calls)"
         );
     }
 }

@@ -82,11 +82,13 @@ fn keys_that_the_reference_comments_out_are_keys() {
     let properties = tempfile::NamedTempFile::new().unwrap();
     let text = said.join("\n").replace("\"client.properties\"", &format!("{:?}", properties.path()));
     let text = text.replace("prompts = \"prompts\"", &format!("prompts = {:?}", folder().join("prompts")));
+    let text = text.replace("\"statistics.model\"", &format!("{:?}", properties.path()));
     let text = text.replace("\"my-examples.jsonl\"", &format!("{:?}", folder().join("demo/corpus.jsonl")));
     assert!(REFERENCE.lines().filter(|line| is_key(line)).count() >= 9);
     let config = load(&text).unwrap();
     assert_eq!(config.sampling.limit.of(1), Some(1000));
     assert_eq!(config.log.replication, Some(3));
+    assert_eq!((config.screen.threshold, config.screen.model.as_deref()), (Some(6.5), Some(properties.path())));
 }
 
 #[test]

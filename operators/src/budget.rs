@@ -184,6 +184,13 @@ impl Part {
 #[must_use = "what is reserved must be settled"]
 pub struct Reservation(Amount);
 
+impl Reservation {
+    /// Both as one.
+    pub fn plus(self, other: Reservation) -> Reservation {
+        Reservation(self.0.plus(other.0))
+    }
+}
+
 /// Why a record may not begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {

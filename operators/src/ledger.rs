@@ -147,9 +147,9 @@ impl<O> Ledger<O> {
         self.staged.range(..frontier).next().is_some()
     }
 
-    /// Whether a snapshot at this frontier has something to commit.
+    /// Whether a snapshot at this frontier has something to commit: what is made of stored records moves no position.
     pub fn is_due(&self, frontier: u64) -> bool {
-        self.position_before(frontier) > self.position || !self.answers.is_empty()
+        self.position_before(frontier) > self.position || !self.is_quiet(frontier)
     }
 
     /// Takes what a transaction commits at this frontier.

@@ -35,12 +35,14 @@ pub struct Reconciliation {
     partition: u32,
     present: HashSet<DocumentId>,
     owed: BTreeSet<Vec<u8>>,
+    /// Of documents that screening rejects, which `extractions` doesn't have.
+    owed_rejected: BTreeSet<Vec<u8>>,
 }
 
 impl Reconciliation {
     /// Of a partition of which nothing has been read.
     pub fn new(partition: u32) -> Self {
-        Reconciliation { partition, present: HashSet::new(), owed: BTreeSet::new() }
+        Reconciliation { partition, present: HashSet::new(), owed: BTreeSet::new(), owed_rejected: BTreeSet::new() }
     }
 
     /// The next record of the partition. A tombstone that is still there says what a missing record says: the records before it
@@ -56,19 +58,30 @@ impl Reconciliation {
 
     /// A record of `extractions`, after all records of the partition: the version of the document, or that it is gone.
     pub fn known(&mut self, key: &[u8], version: Option<Version>) {
-        let is_missing = |version: Version| {
-            let id = DocumentId::of(&String::from_utf8_lossy(key));
-            version.partition == self.partition && !self.present.contains(&id)
-        };
-        if version.is_some_and(is_missing) {
+        if self.is_missing(key, version) {
             self.owed.insert(key.to_vec());
         } else {
             self.owed.remove(key);
         }
     }
 
+    /// A record of `scores`, likewise: the version of the document if it is rejected.
+    pub fn rejected(&mut self, key: &[u8], version: Option<Version>) {
+        if self.is_missing(key, version) {
+            self.owed_rejected.insert(key.to_vec());
+        } else {
+            self.owed_rejected.remove(key);
+        }
+    }
+
+    fn is_missing(&self, key: &[u8], version: Option<Version>) -> bool {
+        let is_present = || self.present.contains(&DocumentId::of(&String::from_utf8_lossy(key)));
+        version.is_some_and(|version| version.partition == self.partition && !is_present())
+    }
+
     /// The keys of the documents to which tombstones are owed.
-    pub fn owed(self) -> BTreeSet<Vec<u8>> {
+    pub fn owed(mut self) -> BTreeSet<Vec<u8>> {
+        self.owed.append(&mut self.owed_rejected);
         self.owed
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::codec::{self, CodecError};
 use crate::id::{Id, Kind};
 use crate::passes::Pass;
+use crate::screen::Reason;
 
 /// A place in a log: partition and offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -17,7 +18,34 @@ pub struct Pointer {
 }
 
 /// The version of a document: the place in `documents` at which its content last changed.
+///
+/// Screening can take a document out and let it in again with nothing new in `documents`. What comes back must be younger than
+/// all that stood on it before, and older than whatever comes next, or a sample could be taken for one of its former life. So
+/// above the place, in the upper 16 bits of the offset, stands the number of the re-screening since which it lives
+/// ([`version`]): 0 where nothing was ever screened again, and never falling within a shard.
 pub type Version = Pointer;
+
+/// How many bits of a version's offset are its place.
+const PLACE_BITS: u32 = 48;
+
+/// The version of a record of `documents` at `place`, after so many re-screenings of its shard.
+///
+/// ```
+/// use synthllm_operators::record::{Pointer, place_of, version};
+/// let place = Pointer { partition: 1, offset: 7 };
+/// assert_eq!(version(place, 0), place);
+/// let again = version(place, 1);
+/// assert!(again > version(Pointer { offset: 900, ..place }, 0) && again < version(Pointer { offset: 8, ..place }, 1));
+/// assert_eq!(place_of(again), place);
+/// ```
+pub fn version(place: Pointer, screenings: u64) -> Version {
+    Version { offset: (screenings << PLACE_BITS) | place_of(place).offset, ..place }
+}
+
+/// The place in `documents` of a version.
+pub fn place_of(version: Version) -> Pointer {
+    Pointer { offset: version.offset & ((1 << PLACE_BITS) - 1), ..version }
+}
 
 /// The roles of the pipeline. Each is one dataflow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -205,7 +233,7 @@ impl Combination {
 
 /// What an [`Extraction`] begins with: all that is to be known of a document by who does not draw from it. Read without the rest, by
 /// [`crate::codec::decode_beginning`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ExtractionHead {
     /// See [`Extraction::text`].
     pub text: Option<Pointer>,
@@ -255,6 +283,54 @@ impl<'record> From<&'record Extraction> for ExtractionConcepts<'record> {
             key_concepts: texts(&extraction.key_concepts),
         }
     }
+}
+
+/// What screening says of a document: a record of `scores`. Key: the document id.
+///
+/// It has all that is needed to judge the document anew, and to let it in without its record in `documents`: its embedding, the place of
+/// its text, and its other fields.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Scored {
+    /// What is known of the document, as an [`Extraction`] says it of one that is let in.
+    pub head: ExtractionHead,
+    /// Why it is rejected; nothing when it is let in.
+    pub rejected: Option<Reason>,
+    /// By which settings.
+    pub by: ScoredBy,
+    /// A hash of the text.
+    pub text_hash: u128,
+    /// Its score, if it came to that.
+    pub score: Option<f64>,
+    /// The embedding of its text; empty when it was rejected before.
+    pub embedding: Vec<f32>,
+    /// Its fields, without the text and what is not used.
+    pub document: Document,
+}
+
+/// What a [`Scored`] begins with. Read without the rest, by [`crate::codec::decode_beginning`].
+#[derive(Clone, Copy, PartialEq, Debug, Deserialize)]
+pub struct ScoredHead {
+    /// See [`Scored::head`].
+    pub head: ExtractionHead,
+    /// See [`Scored::rejected`].
+    pub rejected: Option<Reason>,
+    /// See [`Scored::by`].
+    pub by: ScoredBy,
+    /// See [`Scored::text_hash`].
+    pub text_hash: u128,
+    /// See [`Scored::score`].
+    pub score: Option<f64>,
+}
+
+/// Digests of the settings by which a document was judged: what differs must be done anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ScoredBy {
+    /// Of the limits that texts must keep.
+    pub checks: u64,
+    /// Of the embedding model, and how texts are cut for it.
+    pub embedder: u64,
+    /// Of the screening model and the threshold.
+    pub judge: u64,
 }
 
 /// Which documents a sample stands on: a record of `provenance`. Key: the sample id.

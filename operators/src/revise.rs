@@ -1,7 +1,8 @@
 //! Decides what a record of `documents` changes: the memory of the live documents, and one document after the other.
 //!
 //! Law (protocol.md, "extract"): the records of one document are decided in offset order, each after the outcome of the one
-//! before it, against the content hash and the redo number of the live extraction. Cost: O(1) per record; 88 bytes per live document.
+//! before it, against the content hash and the redo number of the live extraction, or of what screening keeps of a document that it
+//! rejects. Cost: O(1) per record; 88 bytes per document.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -56,25 +57,32 @@ pub enum Ruling {
     },
 }
 
-/// The live documents, by id.
+/// The documents that are known, by id: those that are let in, and those that screening rejects.
 #[derive(Default, Debug)]
-pub struct Memory(HashMap<DocumentId, Known>);
+pub struct Memory {
+    live: HashMap<DocumentId, Known>,
+    rejected: HashMap<DocumentId, Known>,
+}
 
 impl Memory {
     /// What a record at `version` with this content hash and redo number (`None`: a tombstone) does. A redo number says "at
     /// least so often": a record with one that was reached does nothing by it.
     pub fn rule(&self, document: DocumentId, version: Version, content: Option<(u128, u32)>) -> Ruling {
-        match (self.0.get(&document), content) {
+        // One that is rejected and then let in is another incarnation than what was let in before.
+        let since_now = |known: &Known| Known { since: version, redone: version, ..*known };
+        let rejected = || self.rejected.get(&document).map(since_now);
+        let known = self.live.get(&document).copied().or_else(rejected);
+        match (known, content) {
             (Some(known), _) if known.version.partition != version.partition => {
                 Ruling::Foreign { lives_in: known.version.partition }
             }
             (None, None) => Ruling::Absent,
             (Some(_), None) => Ruling::Delete,
             (Some(known), Some((content_hash, redo))) if redo > known.redo => {
-                Ruling::Revise(Known { content_hash, version, redo, redone: version, ..*known })
+                Ruling::Revise(Known { content_hash, version, redo, redone: version, ..known })
             }
             (Some(known), Some((hash, _))) if known.content_hash == hash => Ruling::Unchanged,
-            (Some(known), Some((content_hash, _))) => Ruling::Revise(Known { content_hash, version, ..*known }),
+            (Some(known), Some((content_hash, _))) => Ruling::Revise(Known { content_hash, version, ..known }),
             (None, Some((content_hash, redo))) => {
                 Ruling::Revise(Known { content_hash, version, since: version, redo, redone: version })
             }
@@ -83,16 +91,47 @@ impl Memory {
 
     /// The outcome of a record: the document as it now lives, or that it is gone.
     pub fn outcome(&mut self, document: DocumentId, known: Option<Known>) {
+        self.load(document, known);
+        self.rejected.remove(&document);
+    }
+
+    /// The outcome of a record: the document is rejected, and what is kept of it.
+    pub fn reject(&mut self, document: DocumentId, known: Known) {
+        self.live.remove(&document);
+        self.rejected.insert(document, known);
+    }
+
+    /// At a start: what a record of `extractions` says.
+    pub fn load(&mut self, document: DocumentId, known: Option<Known>) {
         match known {
-            Some(known) => self.0.insert(document, known),
-            None => self.0.remove(&document),
+            Some(known) => self.live.insert(document, known),
+            None => self.live.remove(&document),
         };
+    }
+
+    /// At a start: what a record of `scores` says, if it rejects the document. In whatever order the two logs are read, a document
+    /// ends as the last record of each says.
+    pub fn load_rejected(&mut self, document: DocumentId, known: Option<Known>) {
+        match known {
+            Some(known) => self.rejected.insert(document, known),
+            None => self.rejected.remove(&document),
+        };
+    }
+
+    /// The document as it is let in.
+    pub fn live(&self, document: DocumentId) -> Option<&Known> {
+        self.live.get(&document)
+    }
+
+    /// The document as it is known, let in or not.
+    pub fn known(&self, document: DocumentId) -> Option<&Known> {
+        self.live.get(&document).or_else(|| self.rejected.get(&document))
     }
 
     /// A record of this partition became a dead letter. Returns whether the document lived there and is gone now, so that its
     /// tombstones must be written.
     pub fn bury(&mut self, document: DocumentId, partition: u32) -> bool {
-        let lived = self.0.get(&document).is_some_and(|known| known.version.partition == partition);
+        let lived = self.known(document).is_some_and(|known| known.version.partition == partition);
         if lived {
             self.outcome(document, None);
         }
@@ -174,6 +213,35 @@ mod tests {
         }
         let changed = Known { content_hash: 8, version: at(5), ..redone };
         assert_eq!(memory.rule(DOCUMENT, at(5), Some((8, 0))), Ruling::Revise(changed), "a change keeps the number");
+    }
+
+    #[test]
+    fn a_rejected_document_is_decided_against_what_is_kept_of_it_and_comes_in_as_a_new_one() {
+        let mut memory = Memory::default();
+        memory.outcome(DOCUMENT, Some(known(7, 0)));
+        memory.reject(DOCUMENT, known(8, 1));
+        assert_eq!(memory.rule(DOCUMENT, at(2), Some((8, 0))), Ruling::Unchanged);
+        assert_eq!(memory.rule(DOCUMENT, at(2), None), Ruling::Delete);
+        let anew = Known { since: at(2), redone: at(2), ..known(9, 2) };
+        assert_eq!(memory.rule(DOCUMENT, at(2), Some((9, 0))), Ruling::Revise(anew));
+        assert!(memory.live(DOCUMENT).is_none() && memory.bury(DOCUMENT, 0) && memory.known(DOCUMENT).is_none());
+    }
+
+    #[test]
+    fn two_logs_loaded_in_any_order_give_the_same_memory() {
+        let (extracted, rejected) = (known(7, 0), known(8, 1));
+        for scores_first in [true, false] {
+            let mut memory = Memory::default();
+            if scores_first {
+                memory.load_rejected(DOCUMENT, Some(rejected));
+            }
+            memory.load(DOCUMENT, Some(extracted));
+            memory.load(DOCUMENT, None);
+            if !scores_first {
+                memory.load_rejected(DOCUMENT, Some(rejected));
+            }
+            assert_eq!((memory.live(DOCUMENT), memory.known(DOCUMENT)), (None, Some(&rejected)));
+        }
     }
 
     #[test]

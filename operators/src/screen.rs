@@ -6,6 +6,74 @@
 //! that the present scorer puts above its threshold. A document that was re-scored already changes nothing when it is again.
 //! Cost: one score per document that an event or a new scorer concerns. No model is asked: embeddings are stored.
 
+use serde::{Deserialize, Serialize};
+
+use crate::text_checks::TextProblem;
+
+/// Why a document is not let in, in the order in which it is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Reason {
+    /// It has no text.
+    Empty,
+    /// It has too few words.
+    TooShort,
+    /// It has too many words.
+    TooLong,
+    /// It repeats itself.
+    Repetition,
+    /// It is in another language.
+    Language,
+    /// An earlier one has the same folded text.
+    Duplicate,
+    /// An earlier one is similar.
+    NearDuplicate,
+    /// Its embedding could not be had.
+    NoEmbedding,
+    /// It does not score above the threshold.
+    Score,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 9] = [
+        Reason::Empty,
+        Reason::TooShort,
+        Reason::TooLong,
+        Reason::Repetition,
+        Reason::Language,
+        Reason::Duplicate,
+        Reason::NearDuplicate,
+        Reason::NoEmbedding,
+        Reason::Score,
+    ];
+
+    /// Its name, in files too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Empty => "empty",
+            Reason::TooShort => "too short",
+            Reason::TooLong => "too long",
+            Reason::Repetition => "repetition",
+            Reason::Language => "language",
+            Reason::Duplicate => "duplicate",
+            Reason::NearDuplicate => "near duplicate",
+            Reason::NoEmbedding => "no embedding",
+            Reason::Score => "score",
+        }
+    }
+}
+
+impl From<&TextProblem> for Reason {
+    fn from(problem: &TextProblem) -> Self {
+        match problem {
+            TextProblem::TooShort { .. } => Reason::TooShort,
+            TextProblem::TooLong { .. } => Reason::TooLong,
+            TextProblem::Repetitive { .. } => Reason::Repetition,
+            TextProblem::OtherLanguage { .. } => Reason::Language,
+        }
+    }
+}
+
 /// What scores embeddings: a model with its threshold.
 pub trait Scorer {
     /// Which scorer this is. Two that may differ on any embedding, or in their threshold, have different versions.
@@ -45,6 +113,24 @@ pub enum Change {
     Nothing,
 }
 
+impl Change {
+    /// The change of a document that was in the accepted set or not, has new content or not, and is accepted now or not.
+    pub fn of(before: bool, is_new: bool, now: bool) -> Change {
+        match (before, now) {
+            (false, true) => Change::Insert,
+            (true, false) => Change::Retract,
+            (true, true) if is_new => Change::Replace,
+            _ => Change::Nothing,
+        }
+    }
+}
+
+/// The score of an embedding, and whether it is accepted.
+pub fn judge(embedding: &[f32], scorer: &impl Scorer) -> (f64, bool) {
+    let score = scorer.score(embedding);
+    (score, score > scorer.threshold())
+}
+
 /// A document comes, or comes with another content. `before` is what was stored of it.
 ///
 /// ```
@@ -62,14 +148,8 @@ pub enum Change {
 /// assert_eq!(remove(&stored), Change::Nothing);
 /// ```
 pub fn put(before: Option<&Score>, embedding: Vec<f32>, scorer: &impl Scorer) -> (Score, Change) {
-    let score = scorer.score(&embedding);
-    let accepted = score > scorer.threshold();
-    let change = match (before.is_some_and(|before| before.accepted), accepted) {
-        (false, true) => Change::Insert,
-        (true, true) => Change::Replace,
-        (true, false) => Change::Retract,
-        (false, false) => Change::Nothing,
-    };
+    let (score, accepted) = judge(&embedding, scorer);
+    let change = Change::of(before.is_some_and(|before| before.accepted), true, accepted);
     (Score { embedding, score, accepted, scorer: scorer.version() }, change)
 }
 
@@ -83,13 +163,8 @@ pub fn rescore(before: Score, scorer: &impl Scorer) -> (Score, Change) {
     if before.scorer == scorer.version() {
         return (before, Change::Nothing);
     }
-    let score = scorer.score(&before.embedding);
-    let accepted = score > scorer.threshold();
-    let change = match (before.accepted, accepted) {
-        (false, true) => Change::Insert,
-        (true, false) => Change::Retract,
-        _ => Change::Nothing,
-    };
+    let (score, accepted) = judge(&before.embedding, scorer);
+    let change = Change::of(before.accepted, false, accepted);
     (Score { score, accepted, scorer: scorer.version(), ..before }, change)
 }
 

@@ -21,6 +21,20 @@ pub enum ScreenCommand {
     Eval(ScreenEvalArgs),
     /// Write the documents that a model keeps
     Select(ScreenSelectArgs),
+    /// List the documents that `run` does not let in, and why
+    List(ScreenListArgs),
+}
+
+/// `screen list`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Each line has the id, the score where there is one, and the reason. They stay in the log: with another model,\n\
+                        threshold or limit in the section [screen] the next `run` lets those in that pass then."
+)]
+pub struct ScreenListArgs {
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `screen train`

@@ -1,17 +1,24 @@
 //! `check`: the configuration, which has been read without a problem by then; with `--connect` also what it points to.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::bail;
-use synthllm_llm::{Task, probe};
+use synthllm_llm::{EmbeddingRequest, Pool, Task, TaskSettings, probe};
 use synthllm_log::{DocumentsRetention, Expiry, Log, LogName};
 
 use super::print;
 use crate::cli::CheckArgs;
 use crate::config::Config;
+use crate::dataflow::screen::Screen;
 use crate::logs;
+
+/// A text that shows what the embeddings are like.
+const PROBE: &str = "A short text, to learn how many numbers an embedding has.";
 
 /// One line of the report; what fails doesn't keep the rest from being looked at.
 struct Finding {
@@ -22,7 +29,10 @@ struct Finding {
 /// Reports everything, and fails when something is not as it must be.
 pub fn execute(config: &Config, args: &CheckArgs, file: &str) -> anyhow::Result<()> {
     let mut findings = vec![Finding { subject: "configuration".into(), outcome: Ok(file.to_owned()) }];
+    let screen = Screen::load(config);
+    findings.extend(screening(config, &screen));
     if args.connect {
+        findings.extend(screen.ok().and_then(|screen| embeddings(config, &screen)));
         findings.extend(logs_of(config));
         findings.extend(endpoints(config));
     }
@@ -42,6 +52,36 @@ fn report(findings: &[Finding]) -> Result<String, std::fmt::Error> {
         }
     }
     Ok(text)
+}
+
+/// By what the stream is screened, where it is.
+fn screening(config: &Config, screen: &anyhow::Result<Screen>) -> Option<Finding> {
+    let outcome = match screen {
+        Ok(screen) if screen.is_off() => return None,
+        Ok(screen) => Ok(screen.model().map_or("the limits of texts only".to_owned(), |(version, threshold)| {
+            let file = config.screen.model.as_deref().unwrap_or(Path::new("")).display();
+            format!("{file} (version {version}), above {threshold}")
+        })),
+        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+    };
+    Some(Finding { subject: "screening".into(), outcome })
+}
+
+/// Whether the endpoint gives embeddings of the model's length, where it is to be asked for them. A text is embedded to see it.
+fn embeddings(config: &Config, screen: &Screen) -> Option<Finding> {
+    let dimensions = screen.dimensions()?;
+    let embed = || {
+        let settings = TaskSettings { attempts: 1, ..config.task(Task::Embed)? };
+        let name = format!("{} at {}", settings.model, settings.endpoint);
+        let pool = Pool::new(BTreeMap::from([(Task::Embed, settings)]))?;
+        let (sender, reply) = channel();
+        let request = EmbeddingRequest { inputs: vec![PROBE.to_owned()], dimensions: Some(dimensions) };
+        pool.embed(&request, move |reply| _ = sender.send(reply));
+        let patience = config.llm.embed.settings.timeout;
+        reply.recv_timeout(patience).map_err(|_| anyhow::anyhow!("{name} does not answer"))??;
+        anyhow::Ok(format!("{name}, {dimensions} numbers each"))
+    };
+    Some(Finding { subject: "embeddings".into(), outcome: embed() })
 }
 
 /// The logs and, where they are as they must be, what becomes of deletions.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use synthllm_log::{Append, Log, LogName, Record};
 use synthllm_operators::codec;
 use synthllm_operators::decode::{Limits, decode};
-use synthllm_operators::record::{Extraction, Progress, ProgressKey, Role};
+use synthllm_operators::record::{Extraction, Progress, ProgressKey, Role, Scored};
 
 use super::{count, print};
 use crate::cli::DeleteArgs;
@@ -88,7 +88,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Finds them among the live documents: those extracted, and those that extract has not read yet.
+    /// Finds them among the live documents: those extracted, those rejected, and those that extract has not read yet.
     fn find(&self, log: &Arc<dyn Log>) -> anyhow::Result<Known> {
         let mut known = Known::new();
         logs::read_all(log, LogName::Extractions, |record| {
@@ -96,6 +96,13 @@ impl Wanted {
             note(&mut known, record.key, partition);
             Ok(())
         })?;
+        let mut rejected = Known::new();
+        logs::read_all(log, LogName::Scores, |record| {
+            let partition = self.partition_of_rejected(&record)?;
+            note(&mut rejected, record.key, partition);
+            Ok(())
+        })?;
+        known.append(&mut rejected);
         logs::read_from(log, LogName::Documents, &positions_of_extract(log)?, |record| {
             let partition = self.is_wanted_document(&record).then_some(record.partition);
             note(&mut known, record.key, partition);
@@ -114,6 +121,17 @@ impl Wanted {
         let extraction: Extraction = codec::decode(value)?;
         let is_wanted = is_named || (self.source.is_some() && extraction.source == self.source);
         Ok(is_wanted.then_some(extraction.version.partition))
+    }
+
+    /// The same of a wanted document that screening rejects.
+    fn partition_of_rejected(&self, record: &Record) -> anyhow::Result<Option<u32>> {
+        let Some(value) = &record.value else { return Ok(None) };
+        if !self.names(record) && self.source.is_none() {
+            return Ok(None);
+        }
+        let scored: Scored = codec::decode(value)?;
+        let is_wanted = self.names(record) || scored.document.source == self.source;
+        Ok((is_wanted && scored.rejected.is_some()).then_some(scored.head.version.partition))
     }
 
     /// Whether a record that extract has not read yet is a wanted document. One that can't be used has no source.

@@ -22,7 +22,7 @@ use self::range::Range;
 use super::{print, print_json};
 use crate::cli::PlanArgs;
 use crate::config::Config;
-use crate::dataflow::purse;
+use crate::dataflow::{purse, screen::Screen};
 use crate::{logs, run};
 
 /// Everything that `plan --json` prints.
@@ -42,13 +42,14 @@ pub fn execute(config: &Config, args: &PlanArgs) -> anyhow::Result<()> {
     let log = open(config, args)?;
     let extract_prompts = run::prompts(config, config.extract.max_prompt_tokens)?;
     let generate_prompts = run::prompts(config, config.generate.max_prompt_tokens)?;
+    let screen = Screen::load(config)?;
     let known = match &log {
-        Some(log) => known::read(config, &extract_prompts, log)?,
+        Some(log) => known::read(config, &extract_prompts, &screen, log)?,
         None => Known::default(),
     };
-    let reader = backlog::Reader { config, prompts: &extract_prompts, known: &known };
+    let reader = backlog::Reader { config, prompts: &extract_prompts, screen: &screen, known: &known };
     let backlog = reader.read(log.as_ref(), &args.files, args.sample)?;
-    let plan = plan(config, &generate_prompts, &known, backlog);
+    let plan = plan(config, &generate_prompts, screen.embeds(), &known, backlog);
     if args.json { print_json(&plan) } else { print(&table(config, &plan)?) }
 }
 
@@ -61,8 +62,8 @@ fn open(config: &Config, args: &PlanArgs) -> anyhow::Result<Option<Arc<dyn Log>>
     }
 }
 
-fn plan(config: &Config, prompts: &Prompts, known: &Known, backlog: Backlog) -> Plan {
-    let (forecast, assumed) = Forecaster { config, prompts, known, backlog: &backlog }.forecast();
+fn plan(config: &Config, prompts: &Prompts, embeds: bool, known: &Known, backlog: Backlog) -> Plan {
+    let (forecast, assumed) = Forecaster { config, prompts, embeds, known, backlog: &backlog }.forecast();
     let total = forecast.total;
     let limits = config.budget.limits();
     let below = |kind: Kind| {
@@ -97,12 +98,16 @@ fn table(config: &Config, plan: &Plan) -> Result<String, std::fmt::Error> {
         documents.deleted,
         documents.unusable
     )?;
+    if documents.rejected > 0 {
+        writeln!(text, "rejected      {} by the limits of texts", documents.rejected)?;
+    }
     let Combinations { level1, level2, level3 } = &forecast.combinations;
     writeln!(text, "combinations  level 1: {}, level 2: {}, level 3: {}\n", level1.text(), level2.text(), level3.text())?;
     writeln!(text, "{:<10}{:>20}{:>26}{:>26}{:>22}", "task", "calls", "prompt tokens", "completion tokens", "cost")?;
+    let embed = forecast.embed.map(|row| ("embed", row));
     let rows = [("extract", forecast.extract), ("question", forecast.question), ("answer", forecast.answer)];
     let judge = config.generate.judges().then_some(("judge", forecast.judge));
-    for (name, row) in rows.into_iter().chain(judge).chain([("total", forecast.total)]) {
+    for (name, row) in embed.into_iter().chain(rows).chain(judge).chain([("total", forecast.total)]) {
         let Row { calls, prompt_tokens, completion_tokens, cost } = row;
         let (calls, prompt, completion) = (calls.text(), prompt_tokens.text(), completion_tokens.text());
         writeln!(text, "{name:<10}{calls:>20}{prompt:>26}{completion:>26}{:>22}", money(cost))?;

@@ -51,6 +51,8 @@ struct Totals {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     targets: BTreeMap<String, TargetStatus>,
     dead_letters: u64,
+    /// Documents that screening did not let in when they came, or does no longer, by reason.
+    screened: BTreeMap<&'static str, u64>,
     waiting: BTreeMap<&'static str, u64>,
     calls: u64,
     prompt_tokens: u64,
@@ -155,7 +157,9 @@ fn totals(config: &Config, log: &Arc<dyn Log>, shards: &[ShardStatus]) -> anyhow
         dead_letters += u64::from(record.value.is_some());
         Ok(())
     })?;
+    let screened = Counter::SCREENED.map(|counter| (counter.name(), counted(counter)));
     Ok(Totals {
+        screened: screened.into_iter().filter(|(_, count)| *count > 0).collect(),
         documents: logs::live(log, LogName::Extractions)?.len() as u64,
         samples: logs::live(log, LogName::Samples)?.len() as u64,
         held: logs::live(log, LogName::Held)?.len() as u64,
@@ -232,6 +236,7 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
         combinations,
         targets,
         dead_letters,
+        screened,
         calls,
         prompt_tokens,
         completion_tokens,
@@ -249,6 +254,14 @@ fn table(status: &Status) -> Result<String, std::fmt::Error> {
         count(*held, "question"),
         count(*dead_letters, "dead letter")
     )?;
+    if !screened.is_empty() {
+        let reasons: Vec<String> = screened.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        writeln!(
+            text,
+            "not let in so far: {} (`screen list` has those of now)",
+            reasons.join(", ").replace("screened_", "")
+        )?;
+    }
     for (level, number) in combinations {
         writeln!(text, "{} of {} issued", count(*number, "combination"), level.replace("level", "level "))?;
     }

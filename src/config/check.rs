@@ -356,7 +356,13 @@ impl Checker<'_, '_> {
     fn screen(&mut self, raw: RawScreen) -> ScreenConfig {
         let repetition = self.between("screen.most_repetition", raw.most_repetition, 0.0, 1.0);
         self.languages("screen.languages", &raw.languages);
+        let missing = raw.model.as_ref().filter(|path| !Path::new(path.as_str()).is_file());
+        self.require(missing.is_none(), "screen.model", || {
+            format!("found {:?}, expected the file of a screening model", missing.map_or("", String::as_str))
+        });
         ScreenConfig {
+            model: raw.model.map(PathBuf::from),
+            threshold: raw.threshold.map(|value| self.between("screen.threshold", value, 0.0, 10.0)),
             limits: TextLimits {
                 least_words: raw.least_words,
                 most_words: self.at_least("screen.most_words", raw.most_words, raw.least_words.max(1)),
@@ -429,6 +435,7 @@ impl Checker<'_, '_> {
     /// The keys of the prices that the user has not set, of the tasks that are asked.
     fn missing_prices(&self, raw: &RawConfig) -> Vec<String> {
         let tasks = [
+            ("embed", raw.llm.embed.price.is_some(), raw.screen.model.is_some()),
             ("extract", raw.llm.extract.price.is_some(), raw.extract.source != Source::Document),
             ("question", raw.llm.question.price.is_some(), true),
             ("answer", raw.llm.answer.price.is_some(), raw.generate.answers > 0),

@@ -167,6 +167,8 @@ pub(super) struct RawGraph {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawScreen {
+    pub model: Option<String>,
+    pub threshold: Option<f64>,
     pub least_words: usize,
     pub most_words: usize,
     pub most_repetition: f64,

@@ -403,7 +403,11 @@ pub struct GraphConfig {
 /// `[screen]`
 #[derive(Clone, PartialEq, Debug)]
 pub struct ScreenConfig {
-    /// What a text may be like that `screen select` embeds.
+    /// The model that screens the stream; a relative path is relative to the working directory.
+    pub model: Option<PathBuf>,
+    /// Documents with a greater score are let in; where absent, the model's own threshold.
+    pub threshold: Option<f64>,
+    /// What a text may be like that is embedded.
     pub limits: TextLimits,
     /// Of texts of at least this Jaccard similarity only the first is embedded; `None`: not looked for.
     pub near_duplicates: Option<f64>,

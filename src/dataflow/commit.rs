@@ -18,12 +18,17 @@ use crate::fault;
 /// The records of a transaction that depend on where its texts lie.
 pub type Outputs = Box<dyn FnOnce(&[Place]) -> Vec<Append> + Send>;
 
+/// Told where the records of a transaction lie, those that depend on its texts, in their order; before they are committed.
+pub type Placed = Box<dyn FnOnce(&[Place]) + Send>;
+
 /// One transaction of a shard.
 pub struct Transaction {
     /// Records whose places the outputs need.
     pub texts: Vec<Append>,
     /// The outputs of all epochs that the frontier has passed.
     pub outputs: Outputs,
+    /// Who wants to know where they lie.
+    pub placed: Option<Placed>,
     /// Answers received for epochs beyond it, for the shard's partition of the journal.
     pub answers: Vec<(JournalKey, Answer)>,
     /// Where the shard stands after it; the low mark is set by the committer.
@@ -125,7 +130,7 @@ struct Clerk {
 
 impl Clerk {
     fn carry_out(&mut self, transaction: Transaction) -> Result<Confirmed> {
-        let Transaction { texts, outputs, answers, mut progress, needs } = transaction;
+        let Transaction { texts, outputs, placed, answers, mut progress, needs } = transaction;
         let text_count = texts.len();
         let mut first = texts;
         first.extend(answers.iter().map(|(key, answer)| self.journal_record(key, answer)));
@@ -136,7 +141,8 @@ impl Clerk {
         progress.low_mark = needs.low_mark(first_new);
         let mut second = outputs(text_places);
         second.push(self.progress_record(&progress));
-        self.append(second).context("can't write outputs")?;
+        let places = self.append(second).context("can't write outputs")?;
+        placed.into_iter().for_each(|placed| placed(&places));
         fault::point("outputs produced");
         fault::point("before commit");
         self.writer.commit().context("can't commit")?;

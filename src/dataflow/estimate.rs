@@ -13,6 +13,7 @@ use synthllm_operators::budget::Amount;
 use synthllm_operators::judgement;
 use synthllm_operators::record::Combination;
 
+use super::screen::Screen;
 use crate::config::{Config, Source, TaskConfig};
 
 /// A prompt has at most so many times the tokens that are estimated.
@@ -71,25 +72,57 @@ pub struct OfDocuments {
     call: Call,
     asks: bool,
     longest_text: u64,
+    embedding: Option<OfEmbedding>,
+}
+
+/// What the embedding of a document needs.
+#[derive(Clone, Copy, Debug)]
+struct OfEmbedding {
+    price: Price,
+    /// A text is cut to so many characters.
+    longest_text: u64,
+}
+
+/// The tokens, as estimated, of a request for an embedding without its text.
+const EMBEDDING_FRAME: u64 = 32;
+
+impl OfEmbedding {
+    fn at_most(self, content: u64) -> Amount {
+        amount(self.price, SAFETY * (EMBEDDING_FRAME + content.min(self.longest_text)), 0)
+    }
 }
 
 impl OfDocuments {
     /// With these settings.
-    pub fn new(config: &Config, prompts: &Prompts) -> Self {
+    pub fn new(config: &Config, prompts: &Prompts, screen: &Screen) -> Self {
+        let price = config.llm.of(Task::Embed).settings.price;
         let schema = Schema::new("extraction", answers::extraction_schema(&config.extraction_limits()));
         OfDocuments {
             call: Call::new(config.llm.of(Task::Extract), &prompts.extract("", schema)),
             asks: config.extract.source != Source::Document,
             longest_text: config.extract.max_prompt_tokens as u64,
+            embedding: screen.longest().map(|longest| OfEmbedding { price, longest_text: longest as u64 }),
         }
     }
 
-    /// A record of `documents`; nothing for a deletion. Whether it is unchanged or brings its own concepts is not known yet.
+    /// A record of `documents`; nothing for a deletion. Whether it is unchanged, rejected or brings its own concepts is not known
+    /// yet.
     pub fn need(&self, record: &Record) -> Amount {
         match &record.value {
-            Some(value) if self.asks => self.call.at_most(tokens_of_bytes(value).min(self.longest_text)),
-            _ => Amount::default(),
+            Some(value) => self.of_text(tokens_of_bytes(value), true, self.asks),
+            None => Amount::default(),
         }
+    }
+
+    /// A stored document of unknown length, which may have to be embedded, and extracted.
+    pub fn of_stored(&self, embeds: bool, extracts: bool) -> Amount {
+        self.of_text(u64::MAX / 8, embeds, extracts && self.asks)
+    }
+
+    fn of_text(&self, tokens: u64, embeds: bool, extracts: bool) -> Amount {
+        let embedding = self.embedding.filter(|_| embeds).map(|embedding| embedding.at_most(tokens));
+        let extraction = extracts.then(|| self.call.at_most(tokens.min(self.longest_text)));
+        embedding.unwrap_or_default().plus(extraction.unwrap_or_default())
     }
 }
 

@@ -1,24 +1,30 @@
 //! The role `extract`: documents in, texts and extractions out (protocol.md, "extract").
 //!
 //! ```text
-//! documents ► decode ► revise (skip unchanged, own concepts, or ask the model) ► texts, extractions, dead letters
+//! documents ► decode ► revise (skip unchanged, screen, own concepts, or ask the model) ► texts, extractions, scores, dead letters
 //! ```
+//!
+//! With screening, what is not let in stands in `texts` and `scores` alone: to the roles behind it is not there, or gone.
 
 mod batch;
 mod caught_up;
+mod entry;
+mod errands;
 mod reconcile;
+mod rescreen;
 mod revise;
+mod work;
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use synthllm_log::{LogName, Record, Writer, read_to_end};
 use synthllm_operators::ask::{Mailbox, ask};
-use synthllm_operators::codec;
 use synthllm_operators::decode::Limits;
 use synthllm_operators::id::DocumentId;
-use synthllm_operators::record::{ExtractionHead, Role};
+use synthllm_operators::record::{ExtractionHead, Pointer, Role, ScoredHead};
 use synthllm_operators::revise::Known;
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Input;
@@ -26,13 +32,16 @@ use timely::dataflow::operators::vec::Map;
 use timely::worker::Worker;
 
 use self::batch::prepare;
-use self::reconcile::Reconciler;
-use self::revise::{Decision, Incoming, Note, Revise, Revision, decoded};
+pub use self::rescreen::screened_by;
+
+use self::errands::{Brought, Errand};
+use self::reconcile::{Reconciler, beginning};
+use self::rescreen::{Rescreener, screenings};
+use self::revise::{Decision, Incoming, Note, Revise, Revision, ScoredAt, Value, decoded};
 use super::clock::{Barrier, Clock};
 use super::desk::Desk;
 use super::estimate::OfDocuments;
 use super::flow::{self, Flow, Inbox};
-use super::inquiry::{Call, Replied};
 use super::shard;
 use super::{Context, Phase};
 
@@ -40,8 +49,11 @@ use super::{Context, Phase};
 pub struct Extract {
     flow: Flow<Incoming, Decision>,
     notes: InputHandleVec<u64, Note>,
-    desk: Desk<Call, Replied>,
+    desk: Desk<Errand, Brought>,
     reconciler: Reconciler,
+    rescreener: Rescreener,
+    /// Where the records of `scores` lie that are being committed.
+    scores: (Sender<Note>, Receiver<Note>),
     clock: Clock,
     done: Barrier,
 }
@@ -64,46 +76,33 @@ impl Extract {
             let records = scope.input_from(&mut input);
             let live = scope.input_from(&mut notes);
             let revisions = records.map(move |record| decoded(record, &limits));
-            let by_document = |revision: &Revision| revision.id.0;
-            let decisions = ask(revisions, live, "Revise", by_document, |note: &Note| note.0.0, revise, &mailbox);
+            let by_document = |revision: &Revision| revision.about.id.0;
+            let decisions = ask(revisions, live, "Revise", by_document, |note: &Note| note.id().0, revise, &mailbox);
             flow::sink(decisions, &inbox, &probe);
         });
 
         let mut flow = Flow::open(context, Role::Extract, LogName::Documents, shards, input, ends)?;
         (flow.inbox, flow.probe) = (inbox, probe);
-        let documents = OfDocuments::new(&context.config, &context.extract_prompts);
+        let documents = OfDocuments::new(&context.config, &context.extract_prompts, &context.screen);
+        let stored = documents.clone();
         flow.reserve(context, move |record| documents.need(record));
         let reconciler = Reconciler::start(context, &flow);
-        let (desk, clock, done) = (context.model_desk(mailbox), Clock::default(), Barrier::new(worker));
-        let mut role = Extract { flow, notes, desk, reconciler, clock, done };
+        let rescreener = Rescreener::start(context, &mut flow, stored)?;
+        let (desk, clock, done) = (errands::desk(context, mailbox), Clock::default(), Barrier::new(worker));
+        let mut role = Extract { flow, notes, desk, reconciler, rescreener, scores: channel(), clock, done };
         let loaded = role.load(worker, context)?;
         context.counters.gate_open(Role::Extract, numbers.len(), loaded);
         crate::fault::point("gate open");
         Ok(role)
     }
 
-    /// The memory of live documents, from this worker's share of `extractions`; complete everywhere before the gate opens.
+    /// The memory of the documents that are known, from this worker's share of `extractions` and `scores`; complete everywhere before
+    /// the gate opens.
     fn load(&mut self, worker: &mut Worker, context: &Context) -> Result<u64> {
-        let from = super::from_start_of_mine(worker, &context.log, LogName::Extractions)?;
-        let loading = context.status.loading(Role::Extract);
-        let (mut loaded, mut unreadable) = (0, None);
-        read_to_end(
-            &context.log,
-            LogName::Extractions,
-            &from,
-            |record| match known(&record) {
-                Ok(note) => self.notes.send(note),
-                Err(error) => _ = unreadable.get_or_insert(error),
-            },
-            |read, total| {
-                loaded = read;
-                loading.is_at(read, total);
-                // What is read goes on to its owner at once: never is more than a batch on its way.
-                worker.step();
-            },
-        )?;
-        drop(loading);
-        unreadable.map_or(Ok(()), Err)?;
+        let mut loaded = self.load_from(worker, context, LogName::Extractions, extracted)?;
+        if context.keeps_scores() {
+            loaded += self.load_from(worker, context, LogName::Scores, scored)?;
+        }
         let gate = Clock::GATE;
         self.flow.advance_to(gate);
         self.notes.advance_to(gate);
@@ -114,36 +113,75 @@ impl Extract {
         Ok(loaded)
     }
 
+    fn load_from(
+        &mut self,
+        worker: &mut Worker,
+        context: &Context,
+        log: LogName,
+        note: impl Fn(&Record) -> Result<Note>,
+    ) -> Result<u64> {
+        let from = super::from_start_of_mine(worker, &context.log, log)?;
+        let loading = context.status.loading(Role::Extract);
+        let (mut loaded, mut unreadable) = (0, None);
+        read_to_end(
+            &context.log,
+            log,
+            &from,
+            |record| match note(&record) {
+                Ok(note) => self.notes.send(note),
+                Err(error) => _ = unreadable.get_or_insert(error),
+            },
+            |read, total| {
+                loaded = read;
+                loading.is_at(read, total);
+                // What is read goes on to its owner at once: never is more than a batch on its way.
+                worker.step();
+            },
+        )?;
+        unreadable.map_or(Ok(loaded), Err)
+    }
+
     /// One turn: reads, carries calls and replies, commits. Returns the phase that the role is in.
     pub fn turn(&mut self, context: &Context, pace: Duration) -> Result<Phase> {
         let now = self.clock.tick(pace);
         self.notes.advance_to(now);
         self.flow.advance_to(now);
         let looked = self.reconciler.turn(context, &self.flow, &mut self.notes)?;
-        let read = if context.stopping() || self.reconciler.is_under_way() {
+        let again = if self.reconciler.is_under_way() {
+            0
+        } else {
+            self.rescreener.turn(context, &mut self.flow, &mut self.clock)?
+        };
+        let read = if context.stopping() || self.reconciler.is_under_way() || self.rescreener.is_under_way() {
             0
         } else {
             self.flow.read(&mut self.clock, &context.counters, |shard, origin, record| {
                 let key = record.key.unwrap_or_default();
                 let hits = shard.hits_for(origin.offset, &String::from_utf8_lossy(&key));
-                Ok(Incoming { origin, key, value: record.value, hits })
+                let (value, screenings) = (Value::Record(record.value), screenings(&shard.progress));
+                Ok(Incoming { origin, key, value, hits, screenings })
             })?
         };
+        self.scores.1.try_iter().for_each(|note| self.notes.send(note));
         let moved = self.desk.turn();
-        let Extract { flow, reconciler, .. } = self;
-        let owing = reconciler.owing(flow);
+        let Extract { flow, reconciler, rescreener, scores, .. } = self;
+        let mut owing = reconciler.owing(flow);
+        owing.append(&mut rescreener.owing());
         flow.commit(
             |number| owing.contains(&number),
             |number, progress, outputs| {
                 let missing = reconciler.commit(context, number, progress);
-                Ok(prepare(context, number, missing, outputs))
+                rescreener.commit(number, progress);
+                Ok(prepare(context, number, missing, outputs, &scores.0))
             },
         )?;
-        let reconciling = self.reconciler.is_under_way();
-        if self.flow.drained() && !reconciling {
+        let looking_back = self.reconciler.is_under_way() || self.rescreener.is_under_way();
+        if self.flow.drained() && !looking_back {
             self.done.arrive();
         }
-        Ok(Phase::of(looked + read + moved, self.flow.quiet() && !reconciling))
+        // A stop leaves what is not screened again to the next start.
+        let is_still = !self.reconciler.is_under_way() && (context.stopping() || !self.rescreener.is_under_way());
+        Ok(Phase::of(looked + again + read + moved, self.flow.quiet() && is_still))
     }
 
     /// Whether the role has drained on all workers.
@@ -153,9 +191,22 @@ impl Extract {
 }
 
 /// What a record of `extractions` says of its document.
-fn known(record: &Record) -> Result<Note> {
-    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-    let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let head = record.value.as_deref().map(codec::decode_beginning::<ExtractionHead>).transpose().with_context(place)?;
-    Ok((DocumentId::of(&key), head.map(Known::from)))
+fn extracted(record: &Record) -> Result<Note> {
+    let head = beginning::<ExtractionHead>(LogName::Extractions, record)?;
+    Ok(Note::Extracted(id(record), head.map(Known::from)))
+}
+
+/// What a record of `scores` says of its document.
+fn scored(record: &Record) -> Result<Note> {
+    let place = Pointer { partition: record.partition, offset: record.offset };
+    let at = |head: ScoredHead| ScoredAt {
+        place,
+        text_hash: head.text_hash,
+        rejected: head.rejected.map(|_| Known::from(head.head)),
+    };
+    Ok(Note::Scored(id(record), beginning::<ScoredHead>(LogName::Scores, record)?.map(at)))
+}
+
+fn id(record: &Record) -> DocumentId {
+    DocumentId::of(&String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()))
 }

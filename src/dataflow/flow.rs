@@ -182,6 +182,16 @@ impl<I: ExchangeData + Clone, O: ExchangeData> Flow<I, O> {
         }
     }
 
+    /// Puts in a record that was not read: one that is stored, and stands for no input. Its outputs are committed with the
+    /// position where it is.
+    pub fn put_in(&mut self, clock: &mut Clock, number: u32, bytes: usize, record: I) {
+        self.input.advance_to(clock.next_epoch());
+        if let Some(shard) = self.shards.get_mut(&number) {
+            shard.has_read(*self.input.time(), shard.progress.position, 1, bytes);
+            self.input.send(record);
+        }
+    }
+
     /// How many more records may be read.
     pub fn room(&self) -> usize {
         let (records, bytes) = self.in_flight();

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
-use synthllm_llm::{CallError, Completion, Prompts, Request, TaskSettings};
+use synthllm_llm::{CallError, Completion, EmbeddingRequest, Embeddings, Prompts, Request, Task, TaskSettings};
 use synthllm_operators::journal::Hit;
 use synthllm_operators::record::{Answer, JournalKey, Origin, Usage};
 
@@ -16,6 +17,33 @@ pub struct Call {
     pub origin: Origin,
     /// The request.
     pub request: Request,
+}
+
+/// A call for an embedding.
+#[derive(Clone, Debug)]
+pub struct EmbedCall {
+    /// Its identity in the journal.
+    pub key: JournalKey,
+    /// The record for which it is asked.
+    pub origin: Origin,
+    /// The text.
+    pub request: EmbeddingRequest,
+}
+
+impl EmbedCall {
+    /// A call about `subject`, for an embedding of so many numbers.
+    pub fn new(origin: Origin, subject: &str, text: &str, dimensions: Option<usize>, settings: &TaskSettings) -> Self {
+        let key = JournalKey {
+            task: Task::Embed.name().to_owned(),
+            subject: subject.to_owned(),
+            question: 0,
+            candidate: 0,
+            attempt: 0,
+            redo: 0,
+            request: EmbeddingRequest::hash_of(text, settings),
+        };
+        EmbedCall { key, origin, request: EmbeddingRequest { inputs: vec![text.to_owned()], dimensions } }
+    }
 }
 
 /// The reply to a call.
@@ -154,6 +182,27 @@ impl Inquiry {
     }
 }
 
+/// Embeddings as a record of the journal: the text is the first one's numbers, little-endian, in base64.
+pub fn embedded(origin: Origin, embeddings: Embeddings) -> Answer {
+    let numbers = embeddings.vectors.first().map_or(&[][..], Vec::as_slice);
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    Answer {
+        origin,
+        text: BASE64_STANDARD.encode(bytes),
+        truncated: false,
+        model: embeddings.model,
+        usage: Usage { calls: 1, prompt_tokens: embeddings.usage.prompt_tokens, completion_tokens: 0 },
+        cost: embeddings.cost,
+    }
+}
+
+/// The embedding that such a record holds; nothing where it is none.
+pub fn embedding(answer: &Answer) -> Option<Vec<f32>> {
+    let bytes = BASE64_STANDARD.decode(&answer.text).ok()?;
+    let numbers = bytes.chunks(4).map(|four| Some(f32::from_le_bytes(four.try_into().ok()?)));
+    numbers.collect::<Option<Vec<f32>>>().filter(|numbers| !numbers.is_empty())
+}
+
 /// The completion as a record of the journal.
 pub fn answer(origin: Origin, completion: Completion) -> Answer {
     Answer {
@@ -167,5 +216,23 @@ pub fn answer(origin: Origin, completion: Completion) -> Answer {
             completion_tokens: completion.usage.completion_tokens,
         },
         cost: completion.cost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synthllm_llm::Usage as Counted;
+
+    use super::*;
+
+    #[test]
+    fn an_embedding_comes_back_from_the_journal_bit_by_bit() {
+        let numbers = vec![0.1_f32, -3.0e-9, f32::MAX];
+        let usage = Counted { prompt_tokens: 3, completion_tokens: 0 };
+        let brought = Embeddings { vectors: vec![numbers.clone()], model: "m".into(), usage, cost: 0.5 };
+        let mut answer = embedded(Origin { shard: 0, offset: 7 }, brought);
+        assert_eq!((embedding(&answer), answer.usage.calls, answer.usage.prompt_tokens), (Some(numbers), 1, 3));
+        answer.text = "no base64, and no numbers".to_owned();
+        assert_eq!(embedding(&answer), None);
     }
 }

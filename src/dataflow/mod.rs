@@ -14,7 +14,9 @@ pub mod flow;
 pub mod generate;
 pub mod graph;
 pub mod inquiry;
+pub mod pointers;
 pub mod purse;
+pub mod screen;
 pub mod shard;
 pub mod status;
 pub mod target;
@@ -29,15 +31,16 @@ use anyhow::{Context as _, Result};
 use synthllm_llm::{CallError, Pool, Priority, Prompts, Task, TaskSettings};
 use synthllm_log::{Log, LogName};
 use synthllm_operators::ask::Mailbox;
-use synthllm_operators::record::Role;
+use synthllm_operators::record::{Answer, JournalKey, Role};
 use timely::worker::Worker;
 
 use crate::config::Config;
 use crate::events::Counters;
 use clock::Barrier;
 use desk::{Desk, Reply};
-use inquiry::{Call, Replied};
+use inquiry::{Call, EmbedCall, Replied};
 use purse::Purse;
+use screen::Screen;
 use shard::Writers;
 
 /// How long a worker sleeps at most when it has nothing to do, and how often its epochs end; replies and confirmations wake it.
@@ -65,6 +68,10 @@ pub struct Context {
     pub generate_prompts: Arc<Prompts>,
     /// Which questions are dropped.
     pub filters: Arc<generate::Filters>,
+    /// Which documents are let in.
+    pub screen: Arc<Screen>,
+    /// See [`Context::keeps_scores`].
+    pub has_scores: OnceLock<bool>,
     /// N and P.
     pub partitions: (u32, u32),
     /// Whether to end when everything that was there at the start is done.
@@ -169,6 +176,13 @@ impl Context {
         if self.drain && !self.generates { u64::MAX } else { self.config.graph.max_waiting.saturating_sub(waiting) }
     }
 
+    /// Whether documents are screened, or have been: then `scores` says something of them. To be asked only once all shards of
+    /// extract are fenced; a log that does not say how far it goes is read.
+    pub fn keeps_scores(&self) -> bool {
+        let goes_far = |partition: u32| self.log.end(LogName::Scores, partition).map_or(true, |end| end > 0);
+        *self.has_scores.get_or_init(|| !self.screen.is_off() || (0..self.partitions.1).any(goes_far))
+    }
+
     /// The settings of a task, as its calls are made and hashed.
     pub fn settings(&self, task: Task) -> Arc<TaskSettings> {
         Arc::new(self.pool.settings(task).cloned().unwrap_or_else(|| self.config.llm.of(task).settings.clone()))
@@ -187,14 +201,29 @@ impl Context {
         }
         let context = Arc::clone(self);
         let Call { key, origin, request } = call;
-        self.pool.submit(Priority::of(request.task), &request, move |outcome| match outcome {
-            Err(error) if error.is_fatal() => context.fail(error.into()),
-            Err(CallError::Cancelled) => (),
-            outcome => {
-                let outcome = outcome.map(|completion| inquiry::answer(origin, completion));
-                reply.give(Replied { key, outcome }.into());
-            }
+        self.pool.submit(Priority::of(request.task), &request, move |outcome| {
+            context.bring(key, outcome.map(|completion| inquiry::answer(origin, completion)), reply);
         });
+    }
+
+    /// Asks for an embedding, likewise.
+    pub fn ask_embedding<R: From<Replied> + Send + 'static>(self: &Arc<Self>, call: EmbedCall, reply: Reply<R>) {
+        if self.stopping() {
+            return;
+        }
+        let context = Arc::clone(self);
+        let EmbedCall { key, origin, request } = call;
+        self.pool.embed(&request, move |outcome| {
+            context.bring(key, outcome.map(|embeddings| inquiry::embedded(origin, embeddings)), reply);
+        });
+    }
+
+    fn bring<R: From<Replied>>(&self, key: JournalKey, outcome: std::result::Result<Answer, CallError>, reply: Reply<R>) {
+        match outcome {
+            Err(error) if error.is_fatal() => self.fail(error.into()),
+            Err(CallError::Cancelled) => (),
+            outcome => reply.give(Replied { key, outcome }.into()),
+        }
     }
 }
 

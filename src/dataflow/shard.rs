@@ -17,7 +17,7 @@ use timely::worker::Worker;
 use super::Context;
 use super::bill::{self, Bill};
 use super::clock::Barrier;
-use super::commit::{Books, Committer, Outputs, Transaction, progress_append};
+use super::commit::{Books, Committer, Outputs, Placed, Transaction, progress_append};
 use super::purse::Purse;
 use super::trim::Trimmer;
 use crate::events::{Counter, Counters, Outcome};
@@ -47,6 +47,8 @@ pub struct Prepared {
     pub texts: Vec<Append>,
     /// See [`Transaction::outputs`].
     pub outputs: Outputs,
+    /// See [`Transaction::placed`].
+    pub placed: Option<Placed>,
     /// Input records by outcome: written, skipped, superseded, dead-lettered.
     pub outcomes: [u64; 4],
     /// Further counts.
@@ -64,6 +66,8 @@ pub struct Shard<O> {
     trimmer: Arc<Trimmer>,
     /// What records under way may still spend, by offset.
     reservations: BTreeMap<u64, Reservation>,
+    /// What stored records under way may still spend, together.
+    aside: Option<Reservation>,
     bill: Bill,
     purse: Arc<Purse>,
     committer: Committer,
@@ -89,12 +93,23 @@ impl<O> Shard<O> {
         true
     }
 
+    /// Sets aside what a stored record may spend at most. False when it may not begin yet. Settled when nothing is under way: all of
+    /// them have the origin at which reading goes on, and none is read meanwhile.
+    pub fn reserve_aside(&mut self, need: Amount) -> bool {
+        let Some(more) = self.purse.reserve(need) else { return false };
+        self.aside = Some(match self.aside.take() {
+            Some(reservation) => reservation.plus(more),
+            None => more,
+        });
+        true
+    }
+
     /// Something was made of a record that was read in `epoch`.
     pub fn stage(&mut self, epoch: u64, made: Made<O>) {
         match made.what {
             What::Answered(key, answer) => {
                 let used = bill::of_answer(&answer);
-                let day = self.purse.draw(self.reservations.get_mut(&made.origin.offset), used);
+                let day = self.purse.draw(self.reservations.get_mut(&made.origin.offset).or(self.aside.as_mut()), used);
                 self.bill.add(day, used);
                 self.ledger.answered(epoch, key, answer);
             }
@@ -152,6 +167,9 @@ impl<O> Shard<O> {
         owed: bool,
         prepare: impl FnOnce(&mut ShardProgress, Vec<(Origin, O)>) -> Result<Prepared>,
     ) -> Result<bool> {
+        if self.ledger.is_empty() {
+            self.aside.take().into_iter().for_each(|reservation| self.purse.settle(reservation));
+        }
         if !(owed || self.ledger.is_due(frontier)) || !self.committer.ready() {
             return Ok(false);
         }
@@ -162,8 +180,8 @@ impl<O> Shard<O> {
         self.bill.enter(self.purse.run(), &mut self.progress.counters);
         let prepared = prepare(&mut self.progress, outputs)?;
         self.count(&prepared);
-        let Prepared { texts, outputs, .. } = prepared;
-        self.committer.order(Transaction { texts, outputs, answers, progress: self.progress.clone(), needs })?;
+        let Prepared { texts, outputs, placed, .. } = prepared;
+        self.committer.order(Transaction { texts, outputs, placed, answers, progress: self.progress.clone(), needs })?;
         let under_way = self.reservations.split_off(&position);
         let settled = std::mem::replace(&mut self.reservations, under_way).into_values();
         // What was made without reading a record has an origin that no record has yet.
@@ -211,6 +229,7 @@ pub fn open<O>(
             journal,
             trimmer: context.trimmer.clone(),
             reservations: BTreeMap::new(),
+            aside: None,
             bill: Bill::default(),
             purse: Arc::clone(&context.purse),
             committer,

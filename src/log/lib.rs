@@ -45,11 +45,13 @@ pub enum LogName {
     DeadLetters,
     /// Questions that filters hold back; compact.
     Held,
+    /// What screening says of each document; compact.
+    Scores,
 }
 
 impl LogName {
     /// All logs, in the order in which they are created.
-    pub const ALL: [LogName; 12] = [
+    pub const ALL: [LogName; 13] = [
         LogName::Documents,
         LogName::Texts,
         LogName::Extractions,
@@ -62,6 +64,7 @@ impl LogName {
         LogName::Progress,
         LogName::DeadLetters,
         LogName::Held,
+        LogName::Scores,
     ];
 
     /// The name without prefix.
@@ -79,6 +82,7 @@ impl LogName {
             LogName::Progress => "progress",
             LogName::DeadLetters => "dead-letters",
             LogName::Held => "held",
+            LogName::Scores => "scores",
         }
     }
 

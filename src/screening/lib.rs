@@ -17,6 +17,6 @@ mod split;
 pub use error::{FitError, ModelError};
 pub use figures::{AtThreshold, Figures, Ratings, Roc, RocPoint};
 pub use forest::{Forest, ForestSettings, Kind};
-pub use model::{Embedder, Model, Round, Training};
+pub use model::{Embedder, Model, Round, Training, cut};
 pub use plot::plot;
 pub use split::{held_out, rank};

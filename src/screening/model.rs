@@ -31,6 +31,21 @@ pub struct Embedder {
     pub cut: usize,
 }
 
+impl Embedder {
+    /// As much of a text as is embedded.
+    pub fn cut<'text>(&self, text: &'text str) -> &'text str {
+        cut(text.trim(), self.cut)
+    }
+}
+
+/// The beginning of a text, at most so many characters, cut at white space where there is some near the end.
+pub fn cut(text: &str, characters: usize) -> &str {
+    let Some((end, _)) = text.char_indices().nth(characters) else { return text };
+    let kept = &text[..end];
+    let space = kept.char_indices().rev().take(64).find(|(_, character)| character.is_whitespace());
+    kept[..space.map_or(kept.len(), |(at, _)| at)].trim_end()
+}
+
 /// What happened in a round.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Round {

@@ -15,6 +15,7 @@ mod kills;
 mod project;
 mod reconcile;
 mod running;
+mod screening;
 mod stalls;
 mod target;
 mod verdict;

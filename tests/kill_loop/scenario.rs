@@ -7,16 +7,18 @@ use serde_json::{Value, json};
 use synthllm_log::LogName;
 use synthllm_operators::provenance::Withdraw;
 use synthllm_operators::record::{Combination, Sample};
+use synthllm_screening::Model;
 use synthllm_testkit::corpus::{any_document, corpus, id};
 use synthllm_testkit::judge;
 use synthllm_testkit::project::{Project, write_lines};
+use synthllm_testkit::screening::{EMBEDDER, model};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
 /// How many scenarios there are.
-pub const SCENARIOS: u64 = 6;
+pub const SCENARIOS: u64 = 7;
 
 /// The one with targets.
-const TARGETS: u64 = 5;
+const TARGETS: u64 = 6;
 
 /// A corpus with its settings, by number.
 #[derive(Clone, Copy)]
@@ -96,6 +98,10 @@ impl Scenario {
             project.set("generate.judge", true);
         }
         project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+        if self.is_screened() {
+            std::fs::write(project.file("matrices.model"), matrices().to_bytes()).expect("the folder is writable");
+            project.set("screen.model", "\"matrices.model\"").set("llm.embed.model", format!("{EMBEDDER:?}"));
+        }
         project.keep_trimmed();
         project
     }
@@ -112,6 +118,11 @@ impl Scenario {
         let of_none = "These are nine words that no question ever repeats";
         let known = if self.holds_back(part) { of_level_1 } else { of_none };
         write_lines(&project.file("known.jsonl"), [json!({"question": known}).to_string()]);
+    }
+
+    /// Whether documents are screened before they are extracted.
+    fn is_screened(self) -> bool {
+        self.0 == 5
     }
 
     /// Brings about what a part begins with.
@@ -158,6 +169,13 @@ impl Scenario {
     pub fn state(part: Part, project: &Project, contested: &BTreeSet<String>) -> State {
         state(part, project.logs().samples(), combinations(project), contested)
     }
+}
+
+/// A screening model that lets in what has to do with matrices.
+fn matrices() -> Model {
+    let texts = (0..120).map(|number| any_document(number, number % 2)["text"].as_str().expect("a text").to_owned());
+    let rating = |text: &str| if text.contains("matrix") { 9.0 } else { 2.0 };
+    model(&texts.map(|text| (text.clone(), rating(&text))).collect::<Vec<_>>())
 }
 
 /// Once a holder may have gone with its document, who held a contested question decides whether it is still asked.

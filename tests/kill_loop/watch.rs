@@ -1,13 +1,13 @@
 //! Whether an answer that was committed is ever asked for again (protocol.md, invariant 3).
 //!
-//! An answer is committed when it stands in a journal, or when what came of it stands in a log: the extraction of a document, or a
+//! An answer is committed when it stands in a journal, or when what came of it stands in a log: the extraction or the score of a document, or a
 //! sample of a question. Contents are the hashes of requests: the same in the journal's keys and at the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use synthllm_log::LogName;
-use synthllm_operators::codec;
-use synthllm_operators::record::{Extraction, Sample};
+use synthllm_operators::codec::{self, CodecError};
+use synthllm_operators::record::{Extraction, Sample, Scored, Version};
 use synthllm_testkit::project::Project;
 use synthllm_testkit::records::journal_record;
 use synthllm_testkit::scripted::{Count, ScriptedServer};
@@ -71,10 +71,13 @@ impl<'a> Watch<'a> {
 
     fn committed_now(&self, counts: &BTreeMap<u128, Count>) -> BTreeSet<u128> {
         let mut committed: BTreeSet<u128> = self.journaled();
-        let (questions, texts) = (self.questions_of_samples(), self.texts_of_extractions());
+        let questions = self.questions_of_samples();
+        let texts = self.texts_of(LogName::Extractions, |value| codec::decode::<Extraction>(value).map(|it| it.version));
+        let scored = self.texts_of(LogName::Scores, |value| codec::decode::<Scored>(value).map(|it| it.head.version));
         for (content, count) in counts {
             let done = match count.task.as_str() {
                 "extraction" => texts.iter().any(|text| count.body.contains(text)),
+                "embedding" => scored.iter().any(|text| count.body.contains(text)),
                 "answer" => questions.iter().any(|question| count.body.contains(question)),
                 _ => questions.iter().any(|question| count.completion.contains(question)),
             };
@@ -100,16 +103,16 @@ impl<'a> Watch<'a> {
         questions.filter(|question| !is_contested(question, self.contested)).collect()
     }
 
-    /// The beginnings of the texts of all documents that were ever extracted; no two are the same.
-    fn texts_of_extractions(&self) -> BTreeSet<String> {
+    /// The beginnings of the texts of all documents that were ever in this log; no two are the same.
+    fn texts_of(&self, log: LogName, version: impl Fn(&[u8]) -> Result<Version, CodecError>) -> BTreeSet<String> {
         let logs = self.project.logs();
         let documents: BTreeMap<(u32, u64), Vec<u8>> = logs
             .records(LogName::Documents)
             .into_iter()
             .filter_map(|record| Some(((record.partition, record.offset), record.value?)))
             .collect();
-        let extracted = logs.records(LogName::Extractions).into_iter().filter_map(|record| record.value);
-        let versions = extracted.map(|value| codec::decode::<Extraction>(&value).expect("an extraction").version);
+        let records = logs.records(log).into_iter().filter_map(|record| record.value);
+        let versions = records.map(|value| version(&value).expect("the record of a document"));
         versions.map(|version| beginning(&documents[&(version.partition, version.offset)])).collect()
     }
 }

@@ -18,6 +18,7 @@ mod redo;
 mod report;
 mod running;
 mod samples;
+mod screening;
 mod settled;
 mod target;
 

@@ -144,6 +144,24 @@ fn what_lives_is_never_taken_for_deleted() {
 }
 
 #[test]
+fn a_rejected_document_whose_deletion_was_forgotten_goes_too() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1]").set("screen.most_words", 40);
+    let long = |document: &str| serde_json::json!({"id": document, "text": "a long text ".repeat(20)});
+    project.ingest(&[corpus(4), vec![long("gone"), long("stays")]].concat());
+    project.drain();
+    assert_eq!((project.logs().extractions().len(), project.logs().live(LogName::Texts).len()), (4, 6));
+    write_and_forget(&project, "gone", None);
+    stay_away(&project, 31);
+    project.drain();
+    let texts: Vec<String> = project.logs().live(LogName::Texts).into_keys().collect();
+    assert!(!texts.contains(&"gone".to_owned()) && texts.contains(&"stays".to_owned()), "{texts:?}");
+    assert!(project.logs().live(LogName::Scores).into_keys().eq(texts));
+    assert_eq!((project.logs().extractions().len(), reconciled(&project)), (4, 1));
+}
+
+#[test]
 fn a_kill_on_the_way_changes_nothing() {
     for (fault, done) in [("state loaded", 0), ("before commit", 0), ("commit confirmed", 1)] {
         let server = server();

@@ -10,6 +10,7 @@ pub mod packages;
 pub mod project;
 pub mod proxy;
 pub mod records;
+pub mod screening;
 pub mod scripted;
 pub mod skip;
 

@@ -18,6 +18,7 @@ use super::super::ingest;
 use super::known::Known;
 use super::plain_extract;
 use crate::config::{Config, Source};
+use crate::dataflow::screen::Screen;
 
 /// How long one look into the log may take before the next.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -27,6 +28,8 @@ enum Class {
     Unchanged,
     Deleted,
     Unusable,
+    /// Screening does not let it in, whatever its embedding.
+    Rejected,
     /// Its own concepts count.
     Own(Concepts),
     /// The model is asked, with a prompt of so many tokens as estimated.
@@ -65,6 +68,14 @@ pub struct Counts {
     pub unchanged: u64,
     pub deleted: u64,
     pub unusable: u64,
+    /// By the limits of texts; what a model rejects is not known before.
+    #[serde(skip_serializing_if = "is_none")]
+    pub rejected: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A sum over texts.
@@ -73,6 +84,9 @@ pub struct Texts {
     pub count: f64,
     pub alone: f64,
     pub as_one_of_two: f64,
+    /// Texts to be embedded, and their tokens.
+    pub embedded: f64,
+    pub embedded_tokens: f64,
 }
 
 impl Texts {
@@ -82,12 +96,23 @@ impl Texts {
         self.alone += approximate_tokens(cut(text.trim(), longest)) as f64;
         self.as_one_of_two += approximate_tokens(cut(text.trim(), longest / 2)) as f64;
     }
+
+    fn scaled(self, factor: f64) -> Self {
+        Texts {
+            count: self.count * factor,
+            alone: self.alone * factor,
+            as_one_of_two: self.as_one_of_two * factor,
+            embedded: self.embedded * factor,
+            embedded_tokens: self.embedded_tokens * factor,
+        }
+    }
 }
 
 /// Reads what waits.
 pub struct Reader<'a> {
     pub config: &'a Config,
     pub prompts: &'a Prompts,
+    pub screen: &'a Screen,
     pub known: &'a Known,
 }
 
@@ -100,7 +125,7 @@ impl Reader<'_> {
         let mut backlog = Backlog::default();
         last.drain().for_each(|(_, class)| backlog.add(class));
         backlog.scale(1.0 / read);
-        texts = Texts { count: texts.count / read, alone: texts.alone / read, as_one_of_two: texts.as_one_of_two / read };
+        texts = texts.scaled(1.0 / read);
         ingest::documents(files, &self.config.document_limits(), |document| {
             match document {
                 Some((key, value)) => {
@@ -153,6 +178,13 @@ impl Reader<'_> {
         if live.is_some_and(|(hash, redo)| *hash == content_hash(&document) && *redo >= document.redo) {
             return Class::Unchanged;
         }
+        if self.screen.check(document.text.as_deref()).is_some() {
+            return Class::Rejected;
+        }
+        if let Some(text) = document.text.as_deref().and_then(|text| self.screen.cut(text)) {
+            texts.embedded += 1.0;
+            texts.embedded_tokens += approximate_tokens(text) as f64;
+        }
         let source = self.config.extract.source;
         let own = !document.topics.is_empty() || !document.concepts.is_empty();
         if let Some(text) = &document.text {
@@ -184,6 +216,7 @@ impl Backlog {
             Class::Unchanged => self.counts.unchanged += 1,
             Class::Deleted => self.counts.deleted += 1,
             Class::Unusable => self.counts.unusable += 1,
+            Class::Rejected => self.counts.rejected += 1,
             Class::Extract(tokens) => {
                 self.counts.extract += 1;
                 self.prompt_tokens += tokens;
@@ -206,7 +239,7 @@ impl Backlog {
         let counts = &mut self.counts;
         for count in [&mut counts.waiting, &mut counts.extract, &mut counts.own_concepts, &mut counts.unchanged]
             .into_iter()
-            .chain([&mut counts.deleted, &mut counts.unusable])
+            .chain([&mut counts.deleted, &mut counts.unusable, &mut counts.rejected])
         {
             *count = (*count as f64 * factor).round() as u64;
         }

@@ -22,6 +22,9 @@ const LEARNT: f64 = 0.25;
 #[derive(Serialize)]
 pub struct Forecast {
     pub combinations: Combinations,
+    /// Where a model screens documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed: Option<Row>,
     pub extract: Row,
     pub question: Row,
     pub answer: Row,
@@ -68,6 +71,8 @@ impl Row {
 pub struct Forecaster<'a> {
     pub config: &'a Config,
     pub prompts: &'a Prompts,
+    /// Whether a model screens documents.
+    pub embeds: bool,
     pub known: &'a Known,
     pub backlog: &'a Backlog,
 }
@@ -77,18 +82,33 @@ impl Forecaster<'_> {
     pub fn forecast(&self) -> (Forecast, Vec<String>) {
         let combinations = [1, 2, 3].map(|level| self.combinations(level));
         let (extract, [question, answer, judge]) = (self.extract(), self.generate(combinations));
-        let total = extract.plus(question).plus(answer).plus(judge);
+        let embed = self.embeds.then(|| self.embed());
+        let total = extract.plus(question).plus(answer).plus(judge).plus(embed.unwrap_or_default());
         let [level1, level2, level3] = combinations;
         let combinations = Combinations { level1, level2, level3 };
-        (Forecast { combinations, extract, question, answer, judge, total }, self.assumed())
+        (Forecast { combinations, embed, extract, question, answer, judge, total }, self.assumed())
+    }
+
+    /// An embedding has no answer, and is not repaired.
+    fn embed(&self) -> Row {
+        let texts = self.backlog.texts;
+        let (calls, prompt_tokens) = (Range::exactly(texts.embedded), Range::new(0.8, 1.25) * texts.embedded_tokens);
+        let cost = prompt_tokens * (self.config.llm.embed.settings.price.prompt * 1e-6);
+        Row { calls, prompt_tokens, completion_tokens: Range::default(), cost }
+    }
+
+    /// Of what waits a screening model lets in anything from nothing to all.
+    fn let_in(&self, all: Range) -> Range {
+        if self.embeds { Range::new(0.0, all.high) } else { all }
     }
 
     fn extract(&self) -> Row {
         let documents = self.backlog.counts.extract as f64;
         let schema = answers::extraction_schema(&self.config.extraction_limits());
         let prompts = self.prompt(self.backlog.prompt_tokens, documents * approximate_tokens(&schema) as f64);
+        let prompts = self.let_in(prompts);
         let answer = self.known.habits.extraction.map_or(Range::new(30.0, 600.0), |mean| Range::around(mean, LEARNT));
-        self.row(Task::Extract, Range::exactly(documents), prompts, answer)
+        self.row(Task::Extract, self.let_in(Range::exactly(documents)), prompts, answer)
     }
 
     /// Questions, answers and judgements on so many combinations.
@@ -196,6 +216,7 @@ impl Forecaster<'_> {
                 extracted + Range::exactly(self.known.owed[index] + self.backlog.own[index])
             }
         };
+        let new = if self.backlog.counts.waiting > 0 { self.let_in(new) } else { new };
         let left = sampling.limit.of(level).map(|limit| limit.saturating_sub(self.known.issued[index]));
         let new = new.at_most(left.map_or(f64::INFINITY, |left| left as f64));
         // A combination brings no more samples than the model writes questions; with filters it may bring none.
@@ -308,6 +329,15 @@ impl Forecaster<'_> {
             }
             None => "4 bytes are a token, from 20 % fewer to 25 % more; the model's own tokenizer is not known".to_owned(),
         }];
+        if self.embeds {
+            assumed.push("screening lets in anything from none to all of the documents that are embedded".to_owned());
+        }
+        if self.known.rescreens {
+            assumed.push(
+                "not counted: what is stored is screened again by the changed settings, and extracted if it is let in now"
+                    .to_owned(),
+            );
+        }
         if self.backlog.read < 1.0 {
             assumed
                 .push(format!("the {:.0} % of the documents that were read stand for the rest", self.backlog.read * 100.0));

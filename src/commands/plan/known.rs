@@ -10,12 +10,16 @@ use synthllm_log::{Fetched, Log, LogName, Pointer};
 use synthllm_operators::codec;
 use synthllm_operators::id::{self, ConceptId, Kind};
 use synthllm_operators::passes::Pass;
-use synthllm_operators::record::{self, Combination, Extraction, Progress, ProgressKey, Role, Sample, ShardProgress};
+use synthllm_operators::record::{
+    self, Combination, Extraction, Progress, ProgressKey, Role, Sample, ScoredHead, ShardProgress,
+};
 use synthllm_operators::upsert::{Content, Entry};
 
 use super::backlog::Texts;
 use super::plain_extract;
 use crate::config::Config;
+use crate::dataflow::extract::screened_by;
+use crate::dataflow::screen::Screen;
 use crate::events::Counter;
 use crate::logs;
 
@@ -41,6 +45,8 @@ pub struct Known {
     pub started: HashMap<ConceptId, u64>,
     /// Combinations ever issued, by level.
     pub issued: [u64; 3],
+    /// Whether the next run screens what is stored again.
+    pub rescreens: bool,
     /// Where extract reads next.
     pub positions: Vec<(u32, u64)>,
     pub habits: Habits,
@@ -67,7 +73,7 @@ pub struct Habits {
 }
 
 /// Reads it all.
-pub fn read(config: &Config, prompts: &Prompts, log: &Arc<dyn Log>) -> anyhow::Result<Known> {
+pub fn read(config: &Config, prompts: &Prompts, screen: &Screen, log: &Arc<dyn Log>) -> anyhow::Result<Known> {
     let mut known = Known { positions: logs::starts(log, LogName::Documents)?, ..Known::default() };
     let mut shards: HashMap<(Role, u32), ShardProgress> = HashMap::new();
     for (key, record) in logs::live(log, LogName::Progress)? {
@@ -85,6 +91,9 @@ pub fn read(config: &Config, prompts: &Prompts, log: &Arc<dyn Log>) -> anyhow::R
         *start = position(Role::Extract, *partition).max(*start);
     }
     known.count(&shards);
+    let of_extract = shards.iter().filter(|((role, _), shard)| *role == Role::Extract && shard.position > 0);
+    known.rescreens = of_extract.map(|(_, shard)| shard).any(|shard| screened_by(shard) != screen.digest());
+    known.read_scores(log)?;
     known.read_combinations(log, |shard| position(Role::Generate, shard))?;
     known.read_samples(log)?;
     known.read_extractions(config, prompts, log, |shard| position(Role::Graph, shard))?;
@@ -97,6 +106,19 @@ impl Known {
         self.issued = [1, 2, 3].map(|level| counted(Counter::combinations(level)));
         let drawn = self.issued[2] + counted(Counter::Stuck) + counted(Counter::WithoutReferences);
         self.habits.yields = mean(self.issued[2] as f64, drawn as f64);
+    }
+
+    /// What is rejected and comes again unchanged is nothing new.
+    fn read_scores(&mut self, log: &Arc<dyn Log>) -> anyhow::Result<()> {
+        logs::read_all(log, LogName::Scores, |record| {
+            let (key, value) = (record.key.unwrap_or_default(), record.value.as_deref());
+            let head = value.map(codec::decode_beginning::<ScoredHead>).transpose()?;
+            match head.filter(|head| head.rejected.is_some()) {
+                Some(ScoredHead { head, .. }) => _ = self.documents.insert(key, (head.content_hash, head.redo)),
+                None => _ = self.documents.remove(&key),
+            }
+            Ok(())
+        })
     }
 
     fn read_combinations(&mut self, log: &Arc<dyn Log>, position: impl Fn(u32) -> u64) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use synthllm_operators::id;
 use synthllm_operators::near::{Near, Settings};
 use synthllm_operators::normal::fold;
 use synthllm_operators::shingle::shingles;
-use synthllm_operators::text_checks::{TextLimits, TextProblem, measure};
+use synthllm_operators::text_checks::{TextLimits, measure};
 
 use super::verdict::Reason;
 use crate::config::ScreenConfig;
@@ -37,12 +37,7 @@ impl<'a> Checks<'a> {
             return Some(Reason::Empty);
         }
         if let Some(problem) = measure(text).problems(self.limits).first() {
-            return Some(match problem {
-                TextProblem::TooShort { .. } => Reason::TooShort,
-                TextProblem::TooLong { .. } => Reason::TooLong,
-                TextProblem::Repetitive { .. } => Reason::Repetition,
-                TextProblem::OtherLanguage { .. } => Reason::Language,
-            });
+            return Some(problem.into());
         }
         let number = self.seen.len() as u64;
         if !self.seen.insert(id::digest(fold(text).as_bytes())) {

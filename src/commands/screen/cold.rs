@@ -42,7 +42,7 @@ fn written(settings: &ScreenTrainConfig, caller: &mut Caller, prompts: &Prompts)
         let id = format!("synthllm:written:{number}");
         match outcome {
             Ok(text) if !text.trim().is_empty() => {
-                let text = super::corpus::cut(text.trim(), settings.cut).to_owned();
+                let text = synthllm_screening::cut(text.trim(), settings.cut).to_owned();
                 documents.push(Document { id, text, label: Some(true), rating: None });
             }
             Ok(_) => events::screen::not_written(number, "the answer is empty"),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use synthllm_log::LogName;
 use synthllm_operators::codec;
 use synthllm_operators::decode::decode;
-use synthllm_screening::rank;
+use synthllm_screening::{cut, rank};
 
 use super::super::ingest;
 use crate::config::Config;
@@ -109,14 +109,6 @@ impl Chosen {
             self.documents.pop_last();
         }
     }
-}
-
-/// The beginning of a text, at most so many characters, cut at white space where there is some near the end.
-pub fn cut(text: &str, characters: usize) -> &str {
-    let Some((end, _)) = text.char_indices().nth(characters) else { return text };
-    let kept = &text[..end];
-    let space = kept.char_indices().rev().take(64).find(|(_, character)| character.is_whitespace());
-    kept[..space.map_or(kept.len(), |(at, _)| at)].trim_end()
 }
 
 /// What the corpus is, for messages.

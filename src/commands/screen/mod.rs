@@ -6,6 +6,7 @@ mod cold;
 mod corpus;
 mod eval;
 mod journal;
+mod list;
 mod rate;
 mod select;
 pub(super) mod text;
@@ -19,7 +20,7 @@ use synthllm_screening::Model;
 
 use crate::cli::{ScreenArgs, ScreenCommand};
 use crate::config::Config;
-use crate::hint::Usage;
+use crate::dataflow::screen::check_embedder;
 
 /// Runs a command under `screen`.
 pub fn execute(config: &Config, args: &ScreenArgs) -> anyhow::Result<()> {
@@ -27,6 +28,7 @@ pub fn execute(config: &Config, args: &ScreenArgs) -> anyhow::Result<()> {
         ScreenCommand::Train(args) => train::execute(config, args),
         ScreenCommand::Eval(args) => eval::execute(config, args),
         ScreenCommand::Select(args) => select::execute(config, args),
+        ScreenCommand::List(args) => list::execute(config, args),
     }
 }
 
@@ -35,15 +37,6 @@ fn read_model(path: &Path) -> anyhow::Result<Model> {
     let failed = || format!("can't read {}", path.display());
     let bytes = std::fs::read(path).with_context(failed)?;
     Model::from_bytes(&bytes).with_context(failed)
-}
-
-/// Refuses a model for which the configured embeddings are no use.
-fn check_embedder(config: &Config, model: &Model) -> Result<(), Usage> {
-    let (needed, configured) = (&model.embedder().model, &config.llm.embed.settings.model);
-    if configured == needed {
-        return Ok(());
-    }
-    Err(Usage(format!("the model needs embeddings of {needed:?}, `llm.embed.model` is {configured:?}")))
 }
 
 /// The folder that keeps the answers: the one that was named, or beside the model.

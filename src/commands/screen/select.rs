@@ -18,7 +18,6 @@ use super::super::export::whole;
 use super::super::{ingest, print, print_json};
 use super::caller::Caller;
 use super::checks::Checks;
-use super::corpus::cut;
 use super::verdict::{Reason, Summary, Verdict};
 use super::{check_embedder, read_model, work_folder};
 use crate::cli::ScreenSelectArgs;
@@ -47,7 +46,8 @@ pub fn execute(config: &Config, args: &ScreenSelectArgs) -> anyhow::Result<()> {
     let work = work_folder(&args.model, args.work.as_deref());
     let caller = Caller::new(config, run::prompts(config, usize::MAX)?, &work, config.screen.train.batch)?;
     let checks = Checks::new(&config.screen);
-    let mut judge = Judge { model: &model, caller, checks, verdicts: Vec::new(), waiting: Vec::new() };
+    let threshold = config.screen.threshold.unwrap_or(model.threshold());
+    let mut judge = Judge { model: &model, threshold, caller, checks, verdicts: Vec::new(), waiting: Vec::new() };
     let judged = corpus.read(|place, id, value| {
         let text = decode(id.as_bytes(), value, &corpus.limits)?.text;
         judge.document(last.get(&id::digest(id.as_bytes())) == Some(&place), text.as_deref())
@@ -134,6 +134,7 @@ fn check_unchanged(read: &Read, again: &Read) -> anyhow::Result<()> {
 /// Finds the verdict of each document, in the order of reading.
 struct Judge<'a> {
     model: &'a Model,
+    threshold: f64,
     caller: Caller,
     checks: Checks<'a>,
     verdicts: Vec<Verdict>,
@@ -148,7 +149,7 @@ impl Judge<'_> {
             None => Verdict::Superseded,
             Some(Some(reason)) => Verdict::Rejected(reason, None),
             Some(None) => {
-                let text = cut(text.trim(), self.model.embedder().cut).to_owned();
+                let text = self.model.embedder().cut(text).to_owned();
                 self.waiting.push((self.verdicts.len(), text));
                 // Until it is scored.
                 Verdict::Rejected(Reason::NoEmbedding, None)
@@ -178,7 +179,7 @@ impl Judge<'_> {
         let (places, embeddings): (Vec<usize>, Vec<&[f32]>) = embedded.unzip();
         let scores = self.model.scores(&embeddings)?;
         for (place, score) in places.into_iter().zip(scores) {
-            let is_kept = score > self.model.threshold();
+            let is_kept = score > self.threshold;
             self.verdicts[place] = if is_kept { Verdict::Accepted } else { Verdict::Rejected(Reason::Score, Some(score)) };
         }
         Ok(())

@@ -4,62 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
+pub use synthllm_operators::screen::Reason;
 
 use super::caller::Spent;
 use super::text;
-
-/// Why a document is not kept, in the order in which it is looked for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Reason {
-    /// It has no text.
-    Empty,
-    /// It has too few words.
-    TooShort,
-    /// It has too many words.
-    TooLong,
-    /// It repeats itself.
-    Repetition,
-    /// It is in another language.
-    Language,
-    /// An earlier one has the same folded text.
-    Duplicate,
-    /// An earlier one is similar.
-    NearDuplicate,
-    /// Its embedding could not be had.
-    NoEmbedding,
-    /// It does not score above the threshold.
-    Score,
-}
-
-/// All of them.
-const REASONS: [Reason; 9] = [
-    Reason::Empty,
-    Reason::TooShort,
-    Reason::TooLong,
-    Reason::Repetition,
-    Reason::Language,
-    Reason::Duplicate,
-    Reason::NearDuplicate,
-    Reason::NoEmbedding,
-    Reason::Score,
-];
-
-impl Reason {
-    /// Its name, in files too.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::Empty => "empty",
-            Reason::TooShort => "too short",
-            Reason::TooLong => "too long",
-            Reason::Repetition => "repetition",
-            Reason::Language => "language",
-            Reason::Duplicate => "duplicate",
-            Reason::NearDuplicate => "near duplicate",
-            Reason::NoEmbedding => "no embedding",
-            Reason::Score => "score",
-        }
-    }
-}
 
 /// What becomes of a document.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -98,7 +46,7 @@ pub struct Summary<'a> {
 impl<'a> Summary<'a> {
     /// Counts verdicts.
     pub fn new(model: &'a str, verdicts: &[Verdict], no_documents: usize, spent: Spent) -> Self {
-        let mut rejected: BTreeMap<_, _> = REASONS.iter().map(|reason| (reason.name(), 0)).collect();
+        let mut rejected: BTreeMap<_, _> = Reason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
         let (mut accepted, mut superseded) = (0, 0);
         for verdict in verdicts {
             match verdict {
@@ -120,7 +68,7 @@ impl<'a> Summary<'a> {
             write!(shown, ", superseded by a later one of the same id {superseded}")?;
         }
         shown.push('\n');
-        for name in REASONS.map(Reason::name) {
+        for name in Reason::ALL.map(Reason::name) {
             match self.rejected.get(name) {
                 None | Some(0) => {}
                 Some(count) => writeln!(shown, "  {name}: {count}")?,

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
 use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::codec;
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::reconcile::Reconciliation;
-use synthllm_operators::record::{ExtractionHead, Role, ShardProgress, Version};
+use synthllm_operators::record::{ExtractionHead, Role, ScoredHead, ShardProgress};
 use timely::dataflow::InputHandleVec;
 
 use super::super::Context;
@@ -42,7 +43,7 @@ enum Stage {
     Emptying(Vec<u32>),
     /// Their partitions of `documents` are read.
     Documents(Scan),
-    /// All of `extractions` is read.
+    /// All of `extractions` is read, and then of `scores`.
     Extractions(Scan),
     /// The tombstones of these shards are being committed.
     Owing(Debts),
@@ -105,9 +106,12 @@ impl Reconciler {
                 Stage::Documents(Scan::of_documents(context, flow, &shards)?)
             }
             Stage::Documents(scan) if scan.is_done() => scan.next_leg(context)?,
+            Stage::Extractions(scan) if scan.is_done() && scan.log == LogName::Extractions && context.keeps_scores() => {
+                Stage::Extractions(scan.of_log(context, LogName::Scores)?)
+            }
             Stage::Extractions(scan) if scan.is_done() => Stage::Owing(scan.debts()),
             Stage::Owing(debts) if debts.are_paid(flow) => {
-                debts.gone.into_iter().for_each(|id| notes.send((id, None)));
+                debts.gone.into_iter().for_each(|id| notes.send(Note::Gone(id)));
                 Stage::Forgetting(*notes.time())
             }
             Stage::Forgetting(epoch) if flow.frontier() > epoch => {
@@ -202,12 +206,20 @@ impl Scan {
 
     fn take(&mut self, record: &Record) -> Result<()> {
         let key = record.key.as_deref().unwrap_or_default();
-        if self.log == LogName::Documents {
-            let shard = self.shards.get_mut(&record.partition);
-            shard.into_iter().for_each(|shard| shard.document(key, record.value.is_some()));
-        } else {
-            let version = version(record)?;
-            self.shards.values_mut().for_each(|shard| shard.known(key, version));
+        match self.log {
+            LogName::Documents => {
+                let shard = self.shards.get_mut(&record.partition);
+                shard.into_iter().for_each(|shard| shard.document(key, record.value.is_some()));
+            }
+            LogName::Scores => {
+                let head = beginning::<ScoredHead>(self.log, record)?;
+                let version = head.filter(|head| head.rejected.is_some()).map(|head| head.head.version);
+                self.shards.values_mut().for_each(|shard| shard.rejected(key, version));
+            }
+            _ => {
+                let version = beginning::<ExtractionHead>(self.log, record)?.map(|head| head.version);
+                self.shards.values_mut().for_each(|shard| shard.known(key, version));
+            }
         }
         Ok(())
     }
@@ -226,9 +238,14 @@ impl Scan {
             let ends = context.ends_now(self.log, &self.ends.keys().copied().collect::<Vec<_>>())?;
             return Ok(Stage::Documents(Scan { ends, leg: self.leg + 1, read_in_leg: 0, ..self }));
         }
+        Ok(Stage::Extractions(self.of_log(context, LogName::Extractions)?))
+    }
+
+    /// The same shards, over all of another log.
+    fn of_log(self, context: &Context, log: LogName) -> Result<Self> {
         let all: Vec<u32> = (0..context.partitions.1).collect();
-        let ends = context.ends_now(LogName::Extractions, &all)?;
-        Ok(Stage::Extractions(Scan::new(context, LogName::Extractions, self.at, self.shards, ends)?))
+        let ends = context.ends_now(log, &all)?;
+        Scan::new(context, log, self.at, self.shards, ends)
     }
 
     fn debts(self) -> Debts {
@@ -245,8 +262,8 @@ impl Debts {
     }
 }
 
-fn version(record: &Record) -> Result<Option<Version>> {
-    let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
-    let head = record.value.as_deref().map(codec::decode_beginning::<ExtractionHead>).transpose().with_context(place)?;
-    Ok(head.map(|head| head.version))
+/// What the value of a record begins with, if it has one.
+pub(super) fn beginning<H: DeserializeOwned>(log: LogName, record: &Record) -> Result<Option<H>> {
+    let place = || format!("can't read {}/{} at offset {}", log.name(), record.partition, record.offset);
+    record.value.as_deref().map(codec::decode_beginning::<H>).transpose().with_context(place)
 }

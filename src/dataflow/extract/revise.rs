@@ -1,46 +1,57 @@
-//! The stage that decides about documents, one record of a document after the other, and asks the model where it must.
+//! The stage that decides about documents, one record of a document after the other, and asks the models where it must.
 //!
-//! Input: decoded records of `documents`. Output: one [`Decision`] each, after the outcome of the record before it of the same
-//! document (protocol.md, "extract").
+//! Input: decoded records of `documents`, and stored documents to be screened again. Output: one [`Decision`] each, after the
+//! outcome of the record before it of the same document (protocol.md, "extract").
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use synthllm_llm::{CallError, Prompt, Prompts, Schema, Task, TaskSettings};
+use synthllm_log::LogName;
 use synthllm_operators::answers;
 use synthllm_operators::ask::{Case, Stage, Turn};
+use synthllm_operators::codec;
 use synthllm_operators::decode::{Limits, content_hash, decode};
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::journal::Hit;
-use synthllm_operators::record::{Answer, Document, Extraction, Origin, Topic, Version};
+use synthllm_operators::record::{Answer, Document, Extraction, Origin, Pointer, Scored, Topic, place_of, version};
 use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
+use synthllm_operators::screen::Reason;
 
 use super::super::Context;
 use super::super::dead_letter::Burial;
-use super::super::inquiry::{Call, Inquiry, Replied, Spent, Step};
+use super::super::inquiry::{self, EmbedCall, Inquiry, Spent, Step};
+use super::super::screen::Screen;
 use super::super::shard::{Made, What};
+use super::entry::Entry;
+use super::errands::{Brought, Errand, Wanted};
+use super::work::{About, Embedding, Next, Stored, Text, Work};
 use crate::config::Source;
 
-/// A record of `documents` as it was read.
+/// What comes in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Incoming {
     pub(super) origin: Origin,
     pub(super) key: Vec<u8>,
-    pub(super) value: Option<Vec<u8>>,
+    pub(super) value: Value,
     pub(super) hits: Vec<Hit>,
+    /// How often the shard has been screened again.
+    pub(super) screenings: u64,
 }
 
-/// A record of `documents`, decoded.
+/// A record of `documents` as it was read, or a stored document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Value {
+    Record(Option<Vec<u8>>),
+    Stored(Box<Stored>),
+}
+
+/// The same, decoded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Revision {
-    origin: Origin,
-    pub(super) id: DocumentId,
-    key: Vec<u8>,
+    pub(super) about: About,
     content: Content,
-    /// The bytes as they came, for a dead letter.
-    payload: Vec<u8>,
-    hits: Vec<Hit>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,85 +59,199 @@ enum Content {
     Deleted,
     Document(Box<Document>),
     Undecodable { reason: String },
+    Stored(Box<Stored>),
 }
 
-/// A document found live at the start, or found to be gone.
-pub(super) type Note = (DocumentId, Option<Known>);
+/// What the logs say of a document at the start, or later without a record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Note {
+    /// A record of `extractions`.
+    Extracted(DocumentId, Option<Known>),
+    /// A record of `scores`.
+    Scored(DocumentId, Option<ScoredAt>),
+    /// Where a record of `scores` lies that was written for this text.
+    Placed(DocumentId, Pointer, u128),
+    /// It is found to be gone.
+    Gone(DocumentId),
+}
+
+/// What is remembered of a record of `scores`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct ScoredAt {
+    pub(super) place: Pointer,
+    pub(super) text_hash: u128,
+    /// Of a document that is rejected.
+    pub(super) rejected: Option<Known>,
+}
+
+impl Note {
+    pub(super) fn id(&self) -> DocumentId {
+        match self {
+            Note::Extracted(id, _) | Note::Scored(id, _) | Note::Placed(id, ..) | Note::Gone(id) => *id,
+        }
+    }
+}
 
 /// The outcome of a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Decision {
     Skipped,
-    Deleted { key: Vec<u8> },
-    Written { key: Vec<u8>, text: Option<String>, extraction: Box<Extraction> },
-    Buried { burial: Burial, gone: Option<Vec<u8>> },
+    Deleted {
+        key: Vec<u8>,
+    },
+    /// It is let in, and extracted.
+    Written {
+        key: Vec<u8>,
+        text: Entry<String>,
+        extraction: Box<Extraction>,
+        scored: Entry<Box<Scored>>,
+        embedded: Spent,
+    },
+    /// It is not let in; `stood`: it was before.
+    Rejected {
+        key: Vec<u8>,
+        text: Entry<String>,
+        scored: Box<Scored>,
+        stood: bool,
+        embedded: Spent,
+    },
+    /// Screened again, it stays in, or out.
+    Kept {
+        key: Vec<u8>,
+        scored: Box<Scored>,
+        embedded: Spent,
+    },
+    Buried {
+        burial: Burial,
+        gone: Option<Vec<u8>>,
+    },
+    /// Of a stored document, which is no input record; it came from this offset in `documents`.
+    Again {
+        offset: u64,
+        decision: Box<Decision>,
+    },
 }
 
-pub(super) fn decoded(record: Incoming, limits: &Limits) -> Revision {
-    let id = DocumentId::of(&String::from_utf8_lossy(&record.key));
-    let content = match &record.value {
-        None => Content::Deleted,
-        Some(value) => match decode(&record.key, value, limits) {
-            Ok(document) => Content::Document(Box::new(document)),
-            Err(rejection) => Content::Undecodable { reason: rejection.to_string() },
+pub(super) fn decoded(incoming: Incoming, limits: &Limits) -> Revision {
+    let Incoming { origin, key, value, hits, screenings } = incoming;
+    let id = DocumentId::of(&String::from_utf8_lossy(&key));
+    let stored = match &value {
+        Value::Stored(stored) => Some(place_of(stored.scored.head.version).offset),
+        Value::Record(_) => None,
+    };
+    let (content, payload) = match value {
+        Value::Stored(stored) => (Content::Stored(stored), Vec::new()),
+        Value::Record(None) => (Content::Deleted, Vec::new()),
+        Value::Record(Some(value)) => match decode(&key, &value, limits) {
+            Ok(document) => (Content::Document(Box::new(document)), value),
+            Err(rejection) => (Content::Undecodable { reason: rejection.to_string() }, value),
         },
     };
-    let payload = record.value.unwrap_or_default();
-    Revision { origin: record.origin, id, key: record.key, content, payload, hits: record.hits }
+    Revision { about: About { origin, id, key, payload, hits, screenings, stored }, content }
 }
 
-/// The stage that decides about documents, one record of a document after the other, and asks the model where it must.
+/// The last record of a document in `scores`, with a hash of the text whose embedding it has.
+enum LastScore {
+    /// It is in the log.
+    At(Pointer, u128),
+    /// It is on its way there.
+    Written(Vec<f32>, u128),
+}
+
+/// The stage that decides about documents, one record of a document after the other, and asks the models where it must.
+///
+/// Memory: 88 bytes per document, let in or rejected, and 64 for each that has a record in `scores`, before what a hash table leaves
+/// empty. An embedding is held until it is in the log.
 pub(super) struct Revise {
     memory: Memory,
     queues: Queues<(Case, Revision)>,
-    asked: HashMap<Case, Asked>,
+    under_way: HashMap<Case, Work>,
+    screen: Arc<Screen>,
+    /// The documents that have a record in `scores`.
+    scored: HashMap<DocumentId, LastScore>,
     prompts: Arc<Prompts>,
     settings: Arc<TaskSettings>,
+    embed: Arc<TaskSettings>,
     source: Source,
     attempts: u32,
     schema: Schema,
     limits: answers::Limits,
 }
 
-/// A document for whose concepts the model is asked.
-struct Asked {
-    revision: Revision,
-    known: Known,
-    inquiry: Inquiry,
-}
-
 impl Stage for Revise {
     type Item = Revision;
     type Note = Note;
-    type Call = Call;
-    type Reply = Replied;
+    type Call = Errand;
+    type Reply = Brought;
     type Output = Made<Decision>;
 
-    fn open(&mut self, case: Case, revision: Revision, turn: &mut Turn<Call, Made<Decision>>) {
-        if let Some((case, revision)) = self.queues.enter(revision.id, (case, revision)) {
+    fn open(&mut self, case: Case, revision: Revision, turn: &mut Turn<Errand, Made<Decision>>) {
+        if let Some((case, revision)) = self.queues.enter(revision.about.id, (case, revision)) {
             self.begin(case, revision, turn);
         }
     }
 
-    fn reply(&mut self, case: Case, reply: Replied, turn: &mut Turn<Call, Made<Decision>>) {
-        let Some(asked) = self.asked.remove(&case) else { return };
-        match reply.outcome {
-            Ok(answer) => {
-                let what = What::Answered(reply.key, answer.clone());
-                turn.give(case, Made { origin: asked.revision.origin, what });
-                self.answered(case, asked, &answer, turn);
-            }
-            // The run stops: the record stays open, and is read again after the next start.
-            Err(CallError::Cancelled) => {
-                self.asked.insert(case, asked);
-            }
-            Err(error) => self.bury(case, asked.revision, "extract", &error.to_string(), None, turn),
+    fn reply(&mut self, case: Case, reply: Brought, turn: &mut Turn<Errand, Made<Decision>>) {
+        let Some(mut work) = self.under_way.remove(&case) else { return };
+        match reply {
+            Brought::Record(log, value) => match take(&mut work, log, value) {
+                Ok(()) => self.advance(case, work, turn),
+                Err(reason) => self.bury(case, work, "screen", &reason, None, turn),
+            },
+            Brought::Replied(replied) => match replied.outcome {
+                Ok(answer) => {
+                    let what = What::Answered(replied.key, answer.clone());
+                    turn.give(case, Made { origin: work.about.origin, what });
+                    self.answered(case, work, &answer, turn);
+                }
+                // The run stops: the record stays open, and is read again after the next start.
+                Err(CallError::Cancelled) => _ = self.under_way.insert(case, work),
+                Err(error) => {
+                    let stage = if work.inquiry.is_some() { "extract" } else { "embed" };
+                    self.bury(case, work, stage, &error.to_string(), None, turn);
+                }
+            },
         }
     }
 
-    fn note(&mut self, (id, known): Note) {
-        self.memory.outcome(id, known);
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Extracted(id, known) => self.memory.load(id, known),
+            Note::Scored(id, scored) => {
+                self.memory.load_rejected(id, scored.and_then(|scored| scored.rejected));
+                match scored {
+                    Some(ScoredAt { place, text_hash, .. }) => {
+                        self.scored.insert(id, LastScore::At(place, text_hash));
+                    }
+                    None => _ = self.scored.remove(&id),
+                }
+            }
+            Note::Placed(id, place, of) => {
+                if let Some(last) = self.scored.get_mut(&id).filter(|last| last.text_hash() == of) {
+                    *last = LastScore::At(place, of);
+                }
+            }
+            Note::Gone(id) => {
+                self.memory.outcome(id, None);
+                self.scored.remove(&id);
+            }
+        }
     }
+}
+
+/// Takes what was read of a log. A text that is not there can't be had any more; an embedding can.
+fn take(work: &mut Work, log: LogName, value: Option<Vec<u8>>) -> Result<(), String> {
+    let unreadable = |error: codec::CodecError| format!("what the log {} has of it can't be read: {error}", log.name());
+    match (log, value) {
+        (LogName::Texts, Some(value)) => work.has_text(codec::decompress(&value).map_err(unreadable)?),
+        (LogName::Texts, None) => return Err("its text is gone from the log".to_owned()),
+        (_, value) => {
+            let scored = value.map(|value| codec::decode::<Scored>(&value)).transpose().map_err(unreadable)?;
+            let numbers = scored.map(|scored| scored.embedding).filter(|numbers| !numbers.is_empty());
+            work.embedding = numbers.map_or(Embedding::Missing, Embedding::Here);
+        }
+    }
+    Ok(())
 }
 
 impl Revise {
@@ -136,9 +261,12 @@ impl Revise {
         Revise {
             memory: Memory::default(),
             queues: Queues::default(),
-            asked: HashMap::new(),
+            under_way: HashMap::new(),
+            screen: Arc::clone(&context.screen),
+            scored: HashMap::new(),
             prompts: Arc::clone(&context.extract_prompts),
             settings: context.settings(Task::Extract),
+            embed: context.settings(Task::Embed),
             source: config.extract.source,
             attempts: 1 + config.llm.extract.repairs,
             schema: Schema::new("extraction", answers::extraction_schema(&limits)),
@@ -147,81 +275,181 @@ impl Revise {
     }
 
     /// It is this record's turn among those of its document.
-    fn begin(&mut self, case: Case, revision: Revision, turn: &mut Turn<Call, Made<Decision>>) {
-        let version = Version { partition: revision.origin.shard, offset: revision.origin.offset };
-        let content = match &revision.content {
+    fn begin(&mut self, case: Case, Revision { about, content }: Revision, turn: &mut Turn<Errand, Made<Decision>>) {
+        let place = Pointer { partition: about.origin.shard, offset: about.origin.offset };
+        let version = version(place, about.screenings);
+        let hash = match &content {
+            Content::Stored(_) | Content::Deleted => None,
             Content::Document(document) => Some((content_hash(document), document.redo)),
-            Content::Deleted => None,
             Content::Undecodable { reason } => {
-                let reason = reason.clone();
-                return self.bury(case, revision, "decode", &reason, None, turn);
+                let (reason, payload) = (reason.clone(), about.payload.clone());
+                return self.bury_record(case, about, payload, ("decode", &reason, None), turn);
             }
         };
-        match self.memory.rule(revision.id, version, content) {
-            Ruling::Unchanged | Ruling::Absent => self.finish(case, &revision, Decision::Skipped, turn),
+        let document = match content {
+            Content::Stored(stored) if self.is_present(about.id, &stored) => {
+                let work = Work::again(about, stored.scored, &self.screen);
+                return self.advance(case, work, turn);
+            }
+            Content::Stored(_) => return self.finish(case, about, Decision::Skipped, turn),
+            Content::Document(document) => *document,
+            Content::Deleted | Content::Undecodable { .. } => Document::default(),
+        };
+        match self.memory.rule(about.id, version, hash) {
+            Ruling::Unchanged | Ruling::Absent => self.finish(case, about, Decision::Skipped, turn),
             Ruling::Delete => {
-                self.memory.outcome(revision.id, None);
-                self.finish(case, &revision, Decision::Deleted { key: revision.key.clone() }, turn);
+                self.memory.outcome(about.id, None);
+                let key = about.key.clone();
+                self.finish(case, about, Decision::Deleted { key }, turn);
             }
             Ruling::Foreign { lives_in } => {
                 let reason = format!(
                     "this id lives in partition {lives_in} of documents; a document must stay in one partition, \
                      delete it there first"
                 );
-                self.bury(case, revision, "decode", &reason, None, turn);
+                let payload = about.payload.clone();
+                self.bury_record(case, about, payload, ("decode", &reason, None), turn);
             }
-            Ruling::Revise(known) => self.revise(case, revision, known, turn),
+            Ruling::Revise(known) => {
+                let mut work = Work::new(about, document, known);
+                work.embedding = self.embedding_of(work.about.id, work.text_hash);
+                self.advance(case, work, turn);
+            }
         }
     }
 
-    /// The content is new, or asked about anew: the concepts are the document's own, or the model's.
-    fn revise(&mut self, case: Case, mut revision: Revision, known: Known, turn: &mut Turn<Call, Made<Decision>>) {
-        let Content::Document(document) = &revision.content else { return };
-        let own = !document.topics.is_empty() || !document.concepts.is_empty();
-        match (self.source, own, &document.text) {
+    /// The embedding of this text of a document, where `scores` has it.
+    fn embedding_of(&self, id: DocumentId, text_hash: u128) -> Embedding {
+        match self.scored.get(&id).filter(|last| last.text_hash() == text_hash) {
+            Some(LastScore::At(place, _)) => Embedding::At(*place),
+            Some(LastScore::Written(numbers, _)) if !numbers.is_empty() => Embedding::Here(numbers.clone()),
+            _ => Embedding::Missing,
+        }
+    }
+
+    /// Whether a stored document is as it was read: its last record in `scores`, or where it has none, its last extraction.
+    fn is_present(&self, id: DocumentId, stored: &Stored) -> bool {
+        match (self.scored.get(&id), stored.place) {
+            (Some(LastScore::At(last, _)), Some(place)) => *last == place,
+            (None, None) => self.memory.live(id).is_some_and(|known| known.version == stored.scored.head.version),
+            _ => false,
+        }
+    }
+
+    /// Goes on with a document as far as it comes with what is at hand.
+    fn advance(&mut self, case: Case, mut work: Work, turn: &mut Turn<Errand, Made<Decision>>) {
+        let screen = Arc::clone(&self.screen);
+        match work.next(&screen) {
+            Next::Read(log, place) => self.read(case, work, (log, place), turn),
+            Next::Embed(text) => self.embed(case, work, &text, turn),
+            Next::Reject(reason) => self.reject(case, work, reason, turn),
+            Next::LetIn if work.stands => self.keep(case, work, None, turn),
+            Next::LetIn => match work.text {
+                Text::At(place) => self.read(case, work, (LogName::Texts, place), turn),
+                Text::Here(_) => self.let_in(case, work, turn),
+            },
+        }
+    }
+
+    fn read(&mut self, case: Case, work: Work, (log, place): (LogName, Pointer), turn: &mut Turn<Errand, Made<Decision>>) {
+        turn.ask(case, Errand::Read(Wanted { log, place, key: work.about.key.clone() }));
+        self.under_way.insert(case, work);
+    }
+
+    fn embed(&mut self, case: Case, work: Work, text: &str, turn: &mut Turn<Errand, Made<Decision>>) {
+        let subject = String::from_utf8_lossy(&work.about.key);
+        let call = EmbedCall::new(work.about.origin, &subject, text, self.screen.dimensions(), &self.embed);
+        let known = work.about.hits.iter().find(|hit| hit.key == call.key).map(|hit| hit.answer.clone());
+        if let Some(answer) = known {
+            return self.embedded(case, work, &answer, turn);
+        }
+        turn.ask(case, Errand::Embed(call));
+        self.under_way.insert(case, work);
+    }
+
+    fn embedded(&mut self, case: Case, mut work: Work, answer: &Answer, turn: &mut Turn<Errand, Made<Decision>>) {
+        work.embedded.add(answer);
+        match inquiry::embedding(answer).filter(|numbers| self.screen.judge(numbers).is_some()) {
+            Some(numbers) => {
+                work.embedding = Embedding::Here(numbers);
+                self.advance(case, work, turn);
+            }
+            None => self.bury(case, work, "embed", "the answer holds no embedding of the model's length", None, turn),
+        }
+    }
+
+    /// It is not let in: its text and its score are kept, so that it can come back.
+    fn reject(&mut self, case: Case, mut work: Work, reason: Reason, turn: &mut Turn<Errand, Made<Decision>>) {
+        let stood = self.memory.live(work.about.id).is_some();
+        if work.about.is_stored() && !stood {
+            return self.keep(case, work, Some(reason), turn);
+        }
+        self.memory.reject(work.about.id, work.known);
+        let scored = Box::new(work.scored(Some(reason), &self.screen));
+        let (key, text) = (work.about.key.clone(), new_text(&mut work));
+        let decision = Decision::Rejected { key, text, scored, stood, embedded: work.embedded };
+        self.finish(case, work.about, decision, turn);
+    }
+
+    /// A stored document stays in, or out: only what is said of it is new.
+    fn keep(&mut self, case: Case, work: Work, rejected: Option<Reason>, turn: &mut Turn<Errand, Made<Decision>>) {
+        let scored = Box::new(work.scored(rejected, &self.screen));
+        let decision = Decision::Kept { key: work.about.key.clone(), scored, embedded: work.embedded };
+        self.finish(case, work.about, decision, turn);
+    }
+
+    /// It is let in, and new: the concepts are its own, or the model's.
+    fn let_in(&mut self, case: Case, mut work: Work, turn: &mut Turn<Errand, Made<Decision>>) {
+        if work.about.is_stored() {
+            work.come_back();
+        }
+        let Document { topics, concepts, .. } = &work.document;
+        let own = !topics.is_empty() || !concepts.is_empty();
+        let Text::Here(text) = &work.text else { return };
+        match (self.source, own, text) {
             (Source::Document | Source::DocumentOrModel, true, _) | (Source::Document, false, _) => {
-                let (topics, concepts) = (document.topics.clone(), document.concepts.clone());
-                let concepts = Concepts { topics, key_concepts: concepts, ..Concepts::default() };
-                self.write(case, revision, known, concepts, &Spent::default(), turn);
+                let concepts = Concepts { topics: topics.clone(), key_concepts: concepts.clone(), ..Concepts::default() };
+                self.write(case, work, concepts, &Spent::default(), turn);
             }
             (_, _, None) => {
                 let reason = "there is no text to extract concepts from; \
                               give a text, or topics and concepts with extract.source = \"document-or-model\"";
-                self.bury(case, revision, "extract", reason, None, turn);
+                self.bury(case, work, "extract", reason, None, turn);
             }
             (_, _, Some(text)) => {
                 let request = self.prompts.extract(text, self.schema.clone());
-                let hits = std::mem::take(&mut revision.hits);
-                let subject = String::from_utf8_lossy(&revision.key).into_owned();
+                let hits = std::mem::take(&mut work.about.hits);
+                let subject = String::from_utf8_lossy(&work.about.key).into_owned();
                 let settings = Arc::clone(&self.settings);
-                let inquiry = Inquiry::new(revision.origin, &subject, request, settings, self.attempts, hits);
-                self.ask(case, Asked { revision, known, inquiry: inquiry.of_redo(known.redo) }, turn);
+                let inquiry = Inquiry::new(work.about.origin, &subject, request, settings, self.attempts, hits);
+                let inquiry = inquiry.of_redo(work.known.redo);
+                self.ask(case, work, inquiry, turn);
             }
         }
     }
 
-    fn ask(&mut self, case: Case, asked: Asked, turn: &mut Turn<Call, Made<Decision>>) {
-        match asked.inquiry.step() {
-            Step::Known(answer) => self.answered(case, asked, &answer, turn),
+    fn ask(&mut self, case: Case, mut work: Work, inquiry: Inquiry, turn: &mut Turn<Errand, Made<Decision>>) {
+        let step = inquiry.step();
+        work.inquiry = Some(inquiry);
+        match step {
+            Step::Known(answer) => self.answered(case, work, &answer, turn),
             Step::Ask(call) => {
-                turn.ask(case, call);
-                self.asked.insert(case, asked);
+                turn.ask(case, Errand::Ask(call));
+                self.under_way.insert(case, work);
             }
         }
     }
 
-    fn answered(&mut self, case: Case, mut asked: Asked, answer: &Answer, turn: &mut Turn<Call, Made<Decision>>) {
-        asked.inquiry.spent.add(answer);
+    fn answered(&mut self, case: Case, mut work: Work, answer: &Answer, turn: &mut Turn<Errand, Made<Decision>>) {
+        let Some(mut inquiry) = work.inquiry.take() else { return self.embedded(case, work, answer, turn) };
+        inquiry.spent.add(answer);
         match extraction(answer, &self.limits) {
-            Ok(concepts) => {
-                let spent = asked.inquiry.spent.clone();
-                self.write(case, asked.revision, asked.known, concepts, &spent, turn);
-            }
+            Ok(concepts) => self.write(case, work, concepts, &inquiry.spent, turn),
             Err(problem) => {
-                if asked.inquiry.repair(&self.prompts, &answer.text, &problem) {
-                    self.ask(case, asked, turn);
+                if inquiry.repair(&self.prompts, &answer.text, &problem) {
+                    self.ask(case, work, inquiry, turn);
                 } else {
-                    self.bury(case, asked.revision, "extract", &problem, Some(&answer.text), turn);
+                    self.bury(case, work, "extract", &problem, Some(&answer.text), turn);
                 }
             }
         }
@@ -230,16 +458,16 @@ impl Revise {
     fn write(
         &mut self,
         case: Case,
-        mut revision: Revision,
-        known: Known,
+        mut work: Work,
         concepts: Concepts,
         spent: &Spent,
-        turn: &mut Turn<Call, Made<Decision>>,
+        turn: &mut Turn<Errand, Made<Decision>>,
     ) {
-        let Content::Document(document) = &mut revision.content else { return };
         let asked = spent.usage.calls > 0;
+        let scored = self.new_score(&work);
+        let Work { known, document, .. } = &work;
         let extraction = Extraction {
-            text: None,
+            text: work.text_at,
             version: known.version,
             since: known.since,
             redo: known.redo,
@@ -249,48 +477,105 @@ impl Revise {
             subject: concepts.subject,
             topics: concepts.topics,
             key_concepts: concepts.key_concepts,
-            source: document.source.take(),
-            url: document.url.take(),
-            license: document.license.take(),
+            source: document.source.clone(),
+            url: document.url.clone(),
+            license: document.license.clone(),
             model: asked.then(|| spent.model.clone()),
             prompt: asked.then(|| self.prompts.version(Prompt::Extract).to_owned()),
             usage: spent.usage,
             cost: spent.cost,
         };
-        self.memory.outcome(revision.id, Some(known));
-        let decision =
-            Decision::Written { key: revision.key.clone(), text: document.text.take(), extraction: Box::new(extraction) };
-        self.finish(case, &revision, decision, turn);
+        self.memory.outcome(work.about.id, Some(work.known));
+        let (key, text, extraction) = (work.about.key.clone(), new_text(&mut work), Box::new(extraction));
+        let decision = Decision::Written { key, text, extraction, scored, embedded: work.embedded };
+        self.finish(case, work.about, decision, turn);
     }
 
-    /// A dead letter; of a document that lives in this partition it also writes the tombstones.
+    /// Where every document passes unlooked at, what was said of it before holds no longer.
+    fn new_score(&self, work: &Work) -> Entry<Box<Scored>> {
+        match self.scored.get(&work.about.id) {
+            _ if !self.screen.is_off() => Entry::New(Box::new(work.scored(None, &self.screen))),
+            Some(_) => Entry::Gone,
+            None => Entry::Unchanged,
+        }
+    }
+
     fn bury(
         &mut self,
         case: Case,
-        revision: Revision,
+        work: Work,
         stage: &str,
         reason: &str,
         answer: Option<&str>,
-        turn: &mut Turn<Call, Made<Decision>>,
+        turn: &mut Turn<Errand, Made<Decision>>,
     ) {
-        let gone = self.memory.bury(revision.id, revision.origin.shard).then(|| revision.key.clone());
+        let payload = work.payload();
+        self.bury_record(case, work.about, payload, (stage, reason, answer), turn);
+    }
+
+    /// A dead letter; of a document that lives in this partition it also writes the tombstones.
+    fn bury_record(
+        &mut self,
+        case: Case,
+        about: About,
+        payload: Vec<u8>,
+        (stage, reason, answer): (&str, &str, Option<&str>),
+        turn: &mut Turn<Errand, Made<Decision>>,
+    ) {
+        let gone = self.memory.bury(about.id, about.origin.shard).then(|| about.key.clone());
         let burial = Burial {
             stage: stage.to_owned(),
-            key: String::from_utf8(revision.key.clone()).ok(),
+            key: String::from_utf8(about.key.clone()).ok(),
             reason: reason.to_owned(),
-            payload: revision.payload.clone(),
+            payload,
             answer: answer.map(str::to_owned),
         };
-        self.finish(case, &revision, Decision::Buried { burial, gone }, turn);
+        self.finish(case, about, Decision::Buried { burial, gone }, turn);
+    }
+
+    /// What is its last record in `scores` now.
+    fn remember(&mut self, id: DocumentId, decision: &Decision) {
+        match decision {
+            Decision::Written { scored: Entry::New(scored), .. }
+            | Decision::Rejected { scored, .. }
+            | Decision::Kept { scored, .. } => {
+                self.scored.insert(id, LastScore::Written(scored.embedding.clone(), scored.text_hash));
+            }
+            Decision::Written { scored: Entry::Gone, .. }
+            | Decision::Deleted { .. }
+            | Decision::Buried { gone: Some(_), .. } => _ = self.scored.remove(&id),
+            _ => (),
+        }
     }
 
     /// Gives the outcome, and lets the document's next record begin.
-    fn finish(&mut self, case: Case, revision: &Revision, decision: Decision, turn: &mut Turn<Call, Made<Decision>>) {
-        turn.give(case, Made { origin: revision.origin, what: What::Output(decision) });
+    fn finish(&mut self, case: Case, about: About, decision: Decision, turn: &mut Turn<Errand, Made<Decision>>) {
+        self.remember(about.id, &decision);
+        let decision = match about.stored {
+            Some(offset) => Decision::Again { offset, decision: Box::new(decision) },
+            None => decision,
+        };
+        turn.give(case, Made { origin: about.origin, what: What::Output(decision) });
         turn.close(case);
-        if let Some((case, next)) = self.queues.leave(revision.id) {
+        if let Some((case, next)) = self.queues.leave(about.id) {
             self.begin(case, next, turn);
         }
+    }
+}
+
+impl LastScore {
+    fn text_hash(&self) -> u128 {
+        match self {
+            LastScore::At(_, hash) | LastScore::Written(_, hash) => *hash,
+        }
+    }
+}
+
+/// The text that is to be written, unless it is in the log.
+fn new_text(work: &mut Work) -> Entry<String> {
+    match &mut work.text {
+        Text::Here(text) if !work.about.is_stored() => Entry::of(text.take()),
+        _ => Entry::Unchanged,
     }
 }
 

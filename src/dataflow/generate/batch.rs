@@ -190,6 +190,7 @@ impl<'c> Batch<'c> {
         Prepared {
             texts: Vec::new(),
             outputs: Box::new(move |_| records),
+            placed: None,
             outcomes: self.outcomes,
             counters: self.counters.into_iter().collect(),
         }

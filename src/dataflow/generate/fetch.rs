@@ -4,23 +4,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::spawn;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use synthllm_log::{Fetched, LogName, Pointer};
+use synthllm_log::{LogName, Pointer};
 use synthllm_operators::codec;
 use synthllm_operators::record::{Extraction, Reference};
 
 use super::super::Context;
 use super::super::desk;
+use super::super::pointers::read;
 use super::grounding::Grounding;
 use super::questions::Reply;
 
 /// At most so many combinations are served by one read.
 const MOST_AT_ONCE: usize = 256;
-
-/// How long to wait before pointers beyond the last stable offset are read again.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// The references whose texts are wanted.
 pub(super) struct Wanted {
@@ -87,20 +84,4 @@ fn grounding(reference: &Reference, extraction: Option<Vec<u8>>, text: Option<Ve
 
 fn pointer(place: synthllm_operators::record::Pointer, reference: &Reference) -> Pointer {
     Pointer { partition: place.partition, offset: place.offset, key: reference.document.clone().into_bytes() }
-}
-
-/// The values at the pointers; waits while one lies beyond the last stable offset, which is never taken for gone. Nothing when
-/// the run stops meanwhile.
-fn read(context: &Context, log: LogName, pointers: &[Pointer]) -> Result<Option<Vec<Option<Vec<u8>>>>> {
-    loop {
-        let fetched = context.log.fetch_many(log, pointers)?;
-        if !fetched.contains(&Fetched::NotYet) {
-            let value = |fetched| if let Fetched::Found(value) = fetched { value } else { None };
-            return Ok(Some(fetched.into_iter().map(value).collect()));
-        }
-        if context.stopping() {
-            return Ok(None);
-        }
-        std::thread::sleep(AGAIN);
-    }
 }

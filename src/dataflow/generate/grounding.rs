@@ -2,7 +2,7 @@
 
 use synthllm_operators::id::Kind;
 use synthllm_operators::normal::concept_name;
-use synthllm_operators::record::{Combination, Extraction, SampleDocument, Version};
+use synthllm_operators::record::{Combination, Extraction, SampleDocument, Version, place_of};
 
 /// A document that questions are grounded on.
 #[derive(Clone, Debug)]
@@ -54,5 +54,6 @@ pub(super) fn documents(combination: &Combination, grounding: &[Grounding]) -> V
 }
 
 fn version_text(version: Version) -> String {
-    format!("{}@{}", version.partition, version.offset)
+    let place = place_of(version);
+    format!("{}@{}", place.partition, place.offset)
 }

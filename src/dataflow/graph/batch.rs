@@ -167,6 +167,7 @@ impl Batch {
         Prepared {
             texts: Vec::new(),
             outputs: Box::new(move |_| records),
+            placed: None,
             outcomes: self.outcomes,
             counters: self.counters.into_iter().collect(),
         }

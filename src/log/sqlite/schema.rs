@@ -33,7 +33,7 @@ const LIVE: &str = "records JOIN latest USING (log, partition, offset) WHERE val
 
 /// For people with the `sqlite3` shell: live records by speaking names, JSON as text.
 fn views() -> String {
-    use LogName::{DeadLetters, Documents, Extractions, GraphUpdates, Held, Progress, Samples, Texts};
+    use LogName::{DeadLetters, Documents, Extractions, GraphUpdates, Held, Progress, Samples, Scores, Texts};
     let json = |view: &str, column: &str, log: LogName| {
         format!(
             "CREATE VIEW IF NOT EXISTS {view} AS SELECT CAST(records.key AS TEXT) AS id, CAST(value AS TEXT) AS {column}, \
@@ -63,6 +63,7 @@ fn views() -> String {
         sizes("extractions", Extractions),
         sizes("progress", Progress),
         sizes("held", Held),
+        sizes("scores", Scores),
         dead_letters,
         state.to_owned(),
     ]

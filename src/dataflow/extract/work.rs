@@ -1,0 +1,246 @@
+//! A document on its way through the stage, and what is to be done about it next.
+//!
+//! Law: what is next depends on the document, on what is at hand of it, and on the settings of screening alone. A text is read, a
+//! text embedded and the model asked only where nothing at hand can stand in for it.
+
+use serde::{Deserialize, Serialize};
+use synthllm_log::LogName;
+use synthllm_operators::id::{self, DocumentId};
+use synthllm_operators::journal::Hit;
+use synthllm_operators::record::{
+    Document, Extraction, ExtractionHead, Origin, Pointer, Scored, ScoredBy, place_of, version,
+};
+use synthllm_operators::revise::Known;
+use synthllm_operators::screen::Reason;
+
+use super::super::inquiry::{Inquiry, Spent};
+use super::super::screen::Screen;
+
+/// Which record a document is decided for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) origin: Origin,
+    pub(super) id: DocumentId,
+    pub(super) key: Vec<u8>,
+    /// The bytes as they came, for a dead letter.
+    pub(super) payload: Vec<u8>,
+    pub(super) hits: Vec<Hit>,
+    /// How often the shard has been screened again.
+    pub(super) screenings: u64,
+    /// Of a stored document, which is no input record: the offset in `documents` that it came from.
+    pub(super) stored: Option<u64>,
+}
+
+impl About {
+    /// Whether it is a stored document, and no input record.
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+}
+
+/// A document as the logs have it, to be screened again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Stored {
+    /// Its record in `scores`; nothing where it was never screened.
+    pub(super) place: Option<Pointer>,
+    /// What is known of it, as a record of `scores`.
+    pub(super) scored: Scored,
+}
+
+impl Stored {
+    /// A document that was never screened, from its extraction.
+    pub(super) fn of_extraction(extraction: Extraction) -> Self {
+        let head = ExtractionHead::from(&extraction);
+        let own = extraction.model.is_none();
+        let Extraction { topics, key_concepts, source, url, license, .. } = extraction;
+        let (topics, concepts) = if own { (topics, key_concepts) } else { (Vec::new(), Vec::new()) };
+        let document = Document { topics, concepts, source, url, license, redo: head.redo, ..Document::default() };
+        let (rejected, by, score, embedding) = (None, ScoredBy::default(), None, Vec::new());
+        Stored { place: None, scored: Scored { head, rejected, by, text_hash: 0, score, embedding, document } }
+    }
+}
+
+/// The text of a document.
+pub(super) enum Text {
+    /// At hand; a document may have none.
+    Here(Option<String>),
+    /// In `texts`.
+    At(Pointer),
+}
+
+/// The embedding of a document's text.
+pub(super) enum Embedding {
+    /// Not known.
+    Missing,
+    /// At hand.
+    Here(Vec<f32>),
+    /// In this record of `scores`.
+    At(Pointer),
+}
+
+/// What the limits of texts say of a document.
+#[derive(Clone, Copy)]
+pub(super) enum Checked {
+    /// They were not looked at.
+    NotYet,
+    Passes,
+    Fails(Reason),
+}
+
+impl Checked {
+    fn of(reason: Option<Reason>) -> Self {
+        reason.map_or(Checked::Passes, Checked::Fails)
+    }
+}
+
+/// What is to be done about a document.
+pub(super) enum Next {
+    /// Read a record of a log.
+    Read(LogName, Pointer),
+    /// Have a text embedded.
+    Embed(String),
+    /// It is not let in.
+    Reject(Reason),
+    /// It is let in.
+    LetIn,
+}
+
+/// A document on its way.
+pub(super) struct Work {
+    pub(super) about: About,
+    pub(super) document: Document,
+    pub(super) known: Known,
+    pub(super) text: Text,
+    /// Where the text of a stored document is.
+    pub(super) text_at: Option<Pointer>,
+    pub(super) text_hash: u128,
+    /// Whether it has been let in before, and not changed since.
+    pub(super) stands: bool,
+    /// What the limits of texts say of it.
+    pub(super) checked: Checked,
+    pub(super) embedding: Embedding,
+    pub(super) score: Option<f64>,
+    /// What its embedding has cost.
+    pub(super) embedded: Spent,
+    /// What is asked of the model.
+    pub(super) inquiry: Option<Inquiry>,
+}
+
+impl Work {
+    /// A document that has come, or come with another content.
+    pub(super) fn new(about: About, mut document: Document, known: Known) -> Self {
+        let text = document.text.take();
+        document.metadata.clear();
+        let text_hash = id::digest(text.as_deref().unwrap_or_default().as_bytes());
+        Work {
+            about,
+            document,
+            known,
+            text: Text::Here(text),
+            text_at: None,
+            text_hash,
+            stands: false,
+            checked: Checked::NotYet,
+            embedding: Embedding::Missing,
+            score: None,
+            embedded: Spent::default(),
+            inquiry: None,
+        }
+    }
+
+    /// A stored document. What the present settings would say of it in the same way is not done again.
+    pub(super) fn again(about: About, scored: Scored, screen: &Screen) -> Self {
+        let (by, now) = (scored.by, screen.by());
+        let stands = scored.rejected.is_none();
+        let by_checks = scored.rejected.filter(|reason| *reason != Reason::Score);
+        let is_same = by.embedder == now.embedder && !scored.embedding.is_empty();
+        Work {
+            about,
+            known: scored.head.into(),
+            text: scored.head.text.map_or(Text::Here(None), Text::At),
+            text_at: scored.head.text,
+            text_hash: if scored.head.text.is_some() { scored.text_hash } else { id::digest(b"") },
+            stands,
+            checked: if by.checks == now.checks { Checked::of(by_checks) } else { Checked::NotYet },
+            embedding: if is_same { Embedding::Here(scored.embedding) } else { Embedding::Missing },
+            score: None,
+            document: scored.document,
+            embedded: Spent::default(),
+            inquiry: None,
+        }
+    }
+
+    /// What is next, until it is let in or rejected.
+    pub(super) fn next(&mut self, screen: &Screen) -> Next {
+        if screen.is_off() {
+            return Next::LetIn;
+        }
+        if let (Checked::NotYet, Text::At(place)) = (self.checked, &self.text) {
+            return Next::Read(LogName::Texts, *place);
+        }
+        if let (Checked::NotYet, Text::Here(text)) = (self.checked, &self.text) {
+            self.checked = Checked::of(screen.check(text.as_deref()));
+        }
+        if let Checked::Fails(reason) = self.checked {
+            return Next::Reject(reason);
+        }
+        if !screen.embeds() {
+            return Next::LetIn;
+        }
+        match (&self.embedding, &self.text) {
+            (Embedding::At(place), _) => return Next::Read(LogName::Scores, *place),
+            (Embedding::Here(numbers), _) => {
+                if let Some((score, is_let_in)) = screen.judge(numbers) {
+                    self.score = Some(score);
+                    return if is_let_in { Next::LetIn } else { Next::Reject(Reason::Score) };
+                }
+            }
+            (Embedding::Missing, _) => {}
+        }
+        match &self.text {
+            Text::At(place) => Next::Read(LogName::Texts, *place),
+            Text::Here(text) => Next::Embed(screen.cut(text.as_deref().unwrap_or_default()).unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// The text has been read.
+    pub(super) fn has_text(&mut self, text: String) {
+        self.text_hash = id::digest(text.as_bytes());
+        self.text = Text::Here(Some(text));
+    }
+
+    /// A stored document that was rejected comes back: as a new one, younger than all that stood on it before.
+    pub(super) fn come_back(&mut self) {
+        let now = version(place_of(self.known.version), self.about.screenings);
+        self.known = Known { version: now, since: now, redone: now, ..self.known };
+    }
+
+    /// Its record in `scores`. The place of a new text is not known yet.
+    pub(super) fn scored(&self, rejected: Option<Reason>, screen: &Screen) -> Scored {
+        let Known { content_hash, version, since, redo, redone } = self.known;
+        let embedding = if let Embedding::Here(numbers) = &self.embedding { numbers.clone() } else { Vec::new() };
+        Scored {
+            head: ExtractionHead { text: self.text_at, version, since, redo, redone, content_hash },
+            rejected,
+            by: screen.by(),
+            text_hash: self.text_hash,
+            score: self.score,
+            embedding,
+            document: self.document.clone(),
+        }
+    }
+
+    /// What a dead letter has of it: the record as it came, or what the logs have of it.
+    pub(super) fn payload(&self) -> Vec<u8> {
+        if !self.about.is_stored() {
+            return self.about.payload.clone();
+        }
+        let Document { topics, concepts, source, url, license, .. } = &self.document;
+        let text = if let Text::Here(text) = &self.text { text.as_deref() } else { None };
+        let mut fields = serde_json::json!({
+            "text": text, "topics": topics, "concepts": concepts, "source": source, "url": url, "license": license,
+        });
+        fields.as_object_mut().into_iter().for_each(|fields| fields.retain(|_, value| !value.is_null()));
+        fields.to_string().into_bytes()
+    }
+}
