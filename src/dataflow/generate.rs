@@ -382,6 +382,18 @@ impl Candidate {
         candidate
     }
 
+    /// What a task has cost goes to the sample, beside its share of the question's cost.
+    fn account(&mut self, task: Task, cost: &Spent) {
+        let Candidate { spent, sample, .. } = self;
+        spent.usage += cost.usage;
+        spent.cost += cost.cost;
+        sample.usage += cost.usage;
+        sample.cost += cost.cost;
+        if cost.usage.calls > 0 {
+            sample.provenance.models.insert(task.name().to_owned(), cost.model.clone());
+        }
+    }
+
     /// What it stands on.
     fn provenance(&self) -> Provenance {
         let documents = self.references.iter().map(|reference| (reference.document.clone(), reference.version)).collect();

@@ -163,7 +163,9 @@ impl Answers {
             return;
         }
         let Some(mut asked) = self.open.remove(&case) else { return };
-        asked.account();
+        for inquiry in &asked.inquiries {
+            asked.candidate.account(Task::Answer, &inquiry.spent);
+        }
         let (answers, failures): (Vec<_>, Vec<_>) = asked.answers.drain(..).flatten().partition(Result::is_ok);
         let answers: Vec<String> = answers.into_iter().flatten().collect();
         let question = asked.candidate.question;
@@ -195,20 +197,6 @@ impl Answers {
 }
 
 impl Asked {
-    /// What the answers have cost goes to the sample, beside its share of the question's cost.
-    fn account(&mut self) {
-        let Candidate { spent, sample, .. } = &mut self.candidate;
-        for inquiry in &self.inquiries {
-            spent.usage += inquiry.spent.usage;
-            spent.cost += inquiry.spent.cost;
-            sample.usage += inquiry.spent.usage;
-            sample.cost += inquiry.spent.cost;
-            if inquiry.spent.usage.calls > 0 {
-                sample.provenance.models.insert(Task::Answer.name().to_owned(), inquiry.spent.model.clone());
-            }
-        }
-    }
-
     /// What most answers say in the end, in the words of the earliest that says it; with several, their agreement is a score.
     fn elect(&mut self, mut answers: Vec<String>, version: &str) {
         let Some((elected, votes)) = majority(&answers) else { return };

@@ -99,7 +99,7 @@ impl Judgements {
         };
         match read {
             Ok(judgement) => {
-                account(&mut candidate, &inquiry);
+                candidate.account(Task::Judge, &inquiry.spent);
                 let sample = &mut candidate.sample;
                 sample.scores.insert(SCORE.to_owned(), if judgement.correct { 1.0 } else { 0.0 });
                 let version = self.prompts.version(Prompt::Judge).to_owned();
@@ -117,18 +117,6 @@ impl Judgements {
     }
 }
 
-/// The judgement's cost goes to the sample.
-fn account(candidate: &mut Candidate, inquiry: &Inquiry) {
-    let Candidate { spent, sample, .. } = candidate;
-    spent.usage += inquiry.spent.usage;
-    spent.cost += inquiry.spent.cost;
-    sample.usage += inquiry.spent.usage;
-    sample.cost += inquiry.spent.cost;
-    if inquiry.spent.usage.calls > 0 {
-        sample.provenance.models.insert(Task::Judge.name().to_owned(), inquiry.spent.model.clone());
-    }
-}
-
 /// A question without an answer passes.
 fn conclude(case: Case, candidate: Candidate, reason: &str, turn: Output<'_>) {
     let wrong = candidate.sample.scores.get(SCORE).is_some_and(|score| *score < 0.5);
@@ -143,7 +131,7 @@ fn conclude(case: Case, candidate: Candidate, reason: &str, turn: Output<'_>) {
 }
 
 fn not_judged(case: Case, mut candidate: Candidate, inquiry: &Inquiry, problem: &str, turn: Output<'_>) {
-    account(&mut candidate, inquiry);
+    candidate.account(Task::Judge, &inquiry.spent);
     let rejection = Rejection { reason: Reason::Judge, details: format!("its answer could not be judged: {problem}") };
     turn.give(case, Posted::Made(candidate.rejected(rejection)));
     turn.close(case);
