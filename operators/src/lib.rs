@@ -38,6 +38,7 @@ pub mod settle;
 pub mod settlement;
 pub mod shingle;
 pub mod stats;
+pub mod subsets;
 pub mod target;
 pub mod text_checks;
 pub mod upsert;

@@ -7,6 +7,7 @@ use crate::codec::{self, CodecError};
 use crate::id::{Id, Kind};
 use crate::passes::Pass;
 use crate::screen::Reason;
+use crate::subsets;
 
 /// A place in a log: partition and offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -173,8 +174,17 @@ pub struct Extraction {
 pub struct Node {
     /// Topic or key concept.
     pub kind: Kind,
-    /// The normalised name.
+    /// The normalised name. Inside the graph that of the subset's node (see [`crate::subsets`]); elsewhere the concept's.
     pub name: String,
+}
+
+impl Node {
+    /// The concept of a node, whatever its subset.
+    #[must_use]
+    pub fn without_subset(self) -> Node {
+        let name = subsets::concept_of(&self.name).to_owned();
+        Node { name, ..self }
+    }
 }
 
 /// A document that a combination is grounded on.
@@ -249,7 +259,8 @@ pub struct ExtractionHead {
     pub content_hash: u128,
 }
 
-/// The concepts of an [`Extraction`], and what stands before them. Read without the rest, as texts that lie in the record.
+/// An [`Extraction`] as far as the graph needs it: the concepts, and where the document is from. Read without the rest, as texts that lie
+/// in the record.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 pub struct ExtractionConcepts<'record> {
     /// What stands before the concepts.
@@ -263,6 +274,12 @@ pub struct ExtractionConcepts<'record> {
     pub topics: Vec<(&'record str, Vec<&'record str>)>,
     /// See [`Extraction::key_concepts`].
     pub key_concepts: Vec<&'record str>,
+    /// See [`Extraction::source`].
+    pub source: Option<&'record str>,
+    /// See [`Extraction::url`].
+    pub url: Option<&'record str>,
+    /// See [`Extraction::license`].
+    pub license: Option<&'record str>,
 }
 
 impl From<&Extraction> for ExtractionHead {
@@ -281,6 +298,9 @@ impl<'record> From<&'record Extraction> for ExtractionConcepts<'record> {
             subject: extraction.subject.as_deref(),
             topics: extraction.topics.iter().map(|topic| (topic.name.as_str(), texts(&topic.key_concepts))).collect(),
             key_concepts: texts(&extraction.key_concepts),
+            source: extraction.source.as_deref(),
+            url: extraction.url.as_deref(),
+            license: extraction.license.as_deref(),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::aliases::Aliases;
 use crate::id::DocumentId;
 use crate::record::{ExtractionConcepts, Node, Pointer, Version};
+use crate::subsets::{Origins, Subsets, node_name};
 
 /// A record of `extractions` as the graph sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,55 +37,72 @@ pub struct Content {
     pub version: Version,
     /// The text in `texts`, unless the document has none.
     pub text: Option<Pointer>,
-    /// Normalised, each once.
+    /// The names of its nodes, each once (see [`crate::subsets`]).
     pub topics: Vec<String>,
-    /// Normalised, each once.
+    /// Likewise.
     pub key_concepts: Vec<String>,
     /// Whether concepts beyond the cap were left out.
     pub capped: bool,
 }
 
+/// How the concepts of a document become nodes of the graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    /// So many of them count: topics first, then key concepts, each in the order in which they stand.
+    pub max_concepts: usize,
+    /// Names that stand for others.
+    pub aliases: &'a Aliases,
+    /// Which documents have a graph of their own.
+    pub subsets: Subsets,
+}
+
 impl Entry {
-    /// The entry of a record. Of its concepts the first `max_concepts` count: topics first, then key concepts, each in the
-    /// order in which they stand, and each under the name that `aliases` give it.
-    pub fn of(
-        document: &str,
-        place: Pointer,
-        record: Option<ExtractionConcepts<'_>>,
-        max_concepts: usize,
-        aliases: &Aliases,
-    ) -> Entry {
+    /// The entry of a record.
+    pub fn of(document: &str, place: Pointer, record: Option<ExtractionConcepts<'_>>, naming: &Naming<'_>) -> Entry {
         Entry {
             document: document.to_owned(),
             partition: place.partition,
             offset: place.offset,
-            content: record.map(|record| Content::of(&record, max_concepts, aliases)),
+            content: record.map(|record| Content::of(document, &record, naming)),
         }
     }
 }
 
 impl Content {
-    fn of(record: &ExtractionConcepts<'_>, max_concepts: usize, aliases: &Aliases) -> Content {
+    fn of(document: &str, record: &ExtractionConcepts<'_>, naming: &Naming<'_>) -> Content {
+        let subset = naming.subsets.of(&Origins { document, source: record.source, license: record.license });
+        let (most, in_subset) = (naming.max_concepts, |name: &str| naming.node(subset.as_deref(), name));
         let nested = record.topics.iter().flat_map(|(_, key_concepts)| key_concepts);
         // One beyond the cap tells that there are more.
-        let mut topics = names(record.topics.iter().map(|(name, _)| *name), max_concepts + 1, aliases);
-        let mut key_concepts = names(nested.chain(&record.key_concepts).copied(), max_concepts + 1, aliases);
-        let capped = topics.len() + key_concepts.len() > max_concepts;
-        topics.truncate(max_concepts);
-        key_concepts.truncate(max_concepts - topics.len());
+        let mut topics = names(record.topics.iter().filter_map(|(name, _)| in_subset(name)), most + 1);
+        let mut key_concepts = names(nested.chain(&record.key_concepts).filter_map(|name| in_subset(name)), most + 1);
+        let capped = topics.len() + key_concepts.len() > most;
+        topics.truncate(most);
+        key_concepts.truncate(most - topics.len());
         Content { version: record.head.version, text: record.head.text, topics, key_concepts, capped }
     }
 }
 
-/// Normalised names, each once, in order of their first mention; empty ones are nothing. Not more than `most`, so that looking for
-/// one among them is cheap.
-fn names<'a>(display: impl Iterator<Item = &'a str>, most: usize, aliases: &Aliases) -> Vec<String> {
+impl Naming<'_> {
+    /// The name of the node of a concept, as a document of the subset writes it; nothing for an empty name.
+    pub fn node(&self, subset: Option<&str>, display: &str) -> Option<String> {
+        let name = self.aliases.name(display);
+        match subset {
+            _ if name.is_empty() => None,
+            None => Some(name),
+            Some(_) => Some(node_name(subset, &name)),
+        }
+    }
+}
+
+/// Names, each once, in order of their first mention. Not more than `most`, so that looking for one among them is cheap.
+fn names(all: impl Iterator<Item = String>, most: usize) -> Vec<String> {
     let mut names = Vec::new();
-    for name in display.map(|display| aliases.name(display)) {
+    for name in all {
         if names.len() == most {
             break;
         }
-        if !name.is_empty() && !names.contains(&name) {
+        if !names.contains(&name) {
             names.push(name);
         }
     }

@@ -1,5 +1,6 @@
 //! `graph`: the concept graph of the live documents, built from `extractions` alone and asked for counts, neighbours, draws.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use anyhow::{Context, bail};
@@ -12,22 +13,43 @@ use synthllm_operators::index::Index;
 use synthllm_operators::record::{Extraction, Node, Pointer};
 use synthllm_operators::schedule::Quota;
 use synthllm_operators::settle::draw_all;
-use synthllm_operators::stats;
+use synthllm_operators::stats::{self, GraphStats};
+use synthllm_operators::subsets::{concept_of, node_name, subset_of};
 use synthllm_operators::upsert::Entry;
 use synthllm_operators::walk::Settings;
 
 use super::{count, print, print_json};
 use crate::cli::{DrawArgs, JsonArgs, NeighborsArgs};
-use crate::config::{Config, GraphConfig, Start};
+use crate::config::{Config, Start};
 use crate::logs;
 
 /// `graph stats`: exact counts of nodes and distinct edges.
 pub fn stats(config: &Config, args: &JsonArgs) -> anyhow::Result<()> {
     let (entries, shards) = entries(config)?;
-    let stats = stats::stats(&index_of(&entries, shards));
+    let all = stats::stats(&index_of(&entries, shards));
+    let by_subset = by_subset(&entries).into_iter();
+    let subsets: BTreeMap<_, _> =
+        by_subset.map(|(name, entries)| (name, stats::stats(&index_of(entries, shards)))).collect();
     if args.json {
-        return print_json(&stats);
+        return print_json(&Counted { all, subsets });
     }
+    let mut text = described(&all)?;
+    for (name, stats) in &subsets {
+        write!(text, "\nsubset {name:?}\n{}", described(stats)?)?;
+    }
+    print(&text)
+}
+
+/// The whole graph, and that of each subset, where there are any.
+#[derive(Serialize)]
+struct Counted {
+    #[serde(flatten)]
+    all: GraphStats,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    subsets: BTreeMap<String, GraphStats>,
+}
+
+fn described(stats: &GraphStats) -> Result<String, std::fmt::Error> {
     let rows = [
         ("documents", stats.documents),
         ("topics", stats.topics),
@@ -41,12 +63,30 @@ pub fn stats(config: &Config, args: &JsonArgs) -> anyhow::Result<()> {
     for (name, value) in rows {
         writeln!(text, "{name:<22}{value:>12}")?;
     }
-    print(&text)
+    Ok(text)
+}
+
+/// The documents of each subset, where there are any. One without concepts is in none.
+fn by_subset(entries: &[Entry]) -> BTreeMap<String, Vec<&Entry>> {
+    let mut subsets = BTreeMap::<_, Vec<&Entry>>::new();
+    for entry in entries {
+        if let Some(subset) = subset(entry) {
+            subsets.entry(subset.to_owned()).or_default().push(entry);
+        }
+    }
+    subsets
+}
+
+fn subset(entry: &Entry) -> Option<&str> {
+    let content = entry.content.as_ref()?;
+    content.topics.iter().chain(&content.key_concepts).next().and_then(|node| subset_of(node))
 }
 
 /// A concept with those that occur together with it.
 #[derive(Serialize)]
 struct Neighborhood {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subset: Option<String>,
     concept: Node,
     documents: u64,
     topics: Vec<Neighbor>,
@@ -59,13 +99,15 @@ struct Neighbor {
     documents: u64,
 }
 
-/// `graph neighbors`: of the topic and of the key concept of that name, whichever exist.
+/// `graph neighbors`: of the topic and of the key concept of that name, whichever exist, in each subset.
 pub fn neighbors(config: &Config, args: &NeighborsArgs) -> anyhow::Result<()> {
     let (entries, shards) = entries(config)?;
     let index = index_of(&entries, shards);
     let name = config.graph.aliases.name(&args.concept);
-    let kinds = [Kind::Topic, Kind::KeyConcept].into_iter();
-    let found: Vec<_> = kinds.filter_map(|kind| neighborhood(&index, shards, kind, &name, args.limit)).collect();
+    let subsets: BTreeSet<Option<&str>> = entries.iter().map(subset).collect();
+    let nodes = subsets.into_iter().map(|subset| node_name(subset, &name));
+    let kinds = nodes.flat_map(|node| [(Kind::Topic, node.clone()), (Kind::KeyConcept, node)]);
+    let found: Vec<_> = kinds.filter_map(|(kind, node)| neighborhood(&index, shards, kind, &node, args.limit)).collect();
     if found.is_empty() {
         bail!("no live document mentions {:?}", args.concept);
     }
@@ -78,17 +120,22 @@ fn neighborhood(index: &Index, shards: u32, kind: Kind, name: &str, limit: usize
     let all = index.neighbours(id);
     let of_kind = |kind| {
         let neighbors = all.iter().filter(|(node, _)| node.kind == kind).take(limit);
-        neighbors.map(|(node, documents)| Neighbor { name: node.name.clone(), documents: *documents }).collect()
+        neighbors
+            .map(|(node, documents)| Neighbor { name: concept_of(&node.name).to_owned(), documents: *documents })
+            .collect()
     };
     let documents = (0..shards).map(|shard| index.weight(id, kind, shard).documents).sum();
-    Some(Neighborhood { concept, documents, topics: of_kind(Kind::Topic), key_concepts: of_kind(Kind::KeyConcept) })
+    let (topics, key_concepts) = (of_kind(Kind::Topic), of_kind(Kind::KeyConcept));
+    let subset = subset_of(name).map(str::to_owned);
+    Some(Neighborhood { subset, concept: concept.without_subset(), documents, topics, key_concepts })
 }
 
 fn describe(found: &[Neighborhood]) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    for Neighborhood { concept, documents, topics, key_concepts } in found {
+    for Neighborhood { subset, concept, documents, topics, key_concepts } in found {
         let kind = if concept.kind == Kind::Topic { "topic" } else { "key concept" };
-        writeln!(text, "{} ({kind} of {})", concept.name, count(*documents, "document"))?;
+        let of = subset.as_ref().map(|subset| format!(" of the subset {subset:?}")).unwrap_or_default();
+        writeln!(text, "{} ({kind} of {}{of})", concept.name, count(*documents, "document"))?;
         for (title, neighbors) in [("topics", topics), ("key concepts", key_concepts)] {
             writeln!(text, "  {title}:{}", if neighbors.is_empty() { " none" } else { "" })?;
             neighbors.iter().try_for_each(|neighbor| writeln!(text, "{:>8}  {}", neighbor.documents, neighbor.name))?;
@@ -106,6 +153,8 @@ struct Drawn {
     walk: Vec<Node>,
     documents: Vec<DrawnDocument>,
     start: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subset: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -145,6 +194,8 @@ fn starts(start: Start, entries: &[Entry]) -> Kind {
 
 fn drawn(outcome: Outcome, seed: u64) -> Option<Drawn> {
     let Found::Combination { walk, references } = outcome.result else { return None };
+    let subset = walk.first().and_then(|node| subset_of(&node.name)).map(str::to_owned);
+    let walk: Vec<Node> = walk.into_iter().map(Node::without_subset).collect();
     let names = |kind| walk.iter().filter(|node| node.kind == kind).map(|node| node.name.clone()).collect();
     let documents =
         references.iter().map(|found| DrawnDocument { id: found.document.clone(), jaccard: found.similarity.jaccard() });
@@ -154,6 +205,7 @@ fn drawn(outcome: Outcome, seed: u64) -> Option<Drawn> {
         key_concepts: names(Kind::KeyConcept),
         documents: documents.collect(),
         start: outcome.start,
+        subset,
         walk,
     })
 }
@@ -167,15 +219,14 @@ fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
         let name = || format!("can't read extractions/{} at offset {}", place.partition, place.offset);
         let extraction: Extraction = codec::decode(&record.value.unwrap_or_default()).with_context(name)?;
         let document = String::from_utf8(key).with_context(name)?;
-        let GraphConfig { max_concepts, aliases, .. } = &config.graph;
-        entries.push(Entry::of(&document, place, Some((&extraction).into()), *max_concepts, aliases));
+        entries.push(Entry::of(&document, place, Some((&extraction).into()), &config.graph.naming()));
     }
     // The index takes a shard's entries in the order of their offsets, and an earlier one for a repetition.
     entries.sort_unstable_by_key(|entry| (entry.partition, entry.offset));
     Ok((entries, log.partitions(LogName::Extractions)?))
 }
 
-fn index_of(entries: &[Entry], shards: u32) -> Index {
+fn index_of<'a>(entries: impl IntoIterator<Item = &'a Entry>, shards: u32) -> Index {
     let mut index = Index::new(shards);
     for entry in entries {
         index.upsert(entry);

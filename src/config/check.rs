@@ -1,18 +1,20 @@
 //! From the configuration as written to one in which every value is possible. Everything wrong is reported, not the first.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use synthllm_llm::{Price, TaskSettings};
 use synthllm_operators::aliases::Aliases;
+use synthllm_operators::subsets::Subsets;
 use synthllm_operators::text_checks::{self, TextLimits};
 
 use super::layers::{Layers, Place};
 use super::problem::Problem;
 use super::raw::{
     RawBudget, RawByLevel, RawConfig, RawFilters, RawGenerate, RawGraph, RawLimit, RawLlm, RawLog, RawRun, RawSampling,
-    RawScreen, RawScreenTrain, RawTask,
+    RawScreen, RawScreenTrain, RawSubsets, RawTask,
 };
 use super::secret::ApiKey;
 use super::settings::{
@@ -350,6 +352,17 @@ impl Checker<'_, '_> {
             max_waiting: self.at_least("graph.max_waiting", raw.max_waiting, 1),
             updates: raw.updates,
             aliases: self.aliases(&raw.aliases),
+            subsets: self.subsets(raw),
+        }
+    }
+
+    fn subsets(&mut self, raw: &RawGraph) -> Subsets {
+        let parts = self.between("graph.parts", raw.parts, 1, 1_000_000);
+        match raw.subsets {
+            RawSubsets::None => Subsets::None,
+            RawSubsets::Source => Subsets::Source,
+            RawSubsets::License => Subsets::License,
+            RawSubsets::Parts => NonZeroU32::new(parts).map_or(Subsets::None, Subsets::Parts),
         }
     }
 

@@ -162,6 +162,17 @@ pub(super) struct RawGraph {
     pub max_waiting: u64,
     pub updates: bool,
     pub aliases: BTreeMap<String, String>,
+    pub subsets: RawSubsets,
+    pub parts: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawSubsets {
+    None,
+    Source,
+    License,
+    Parts,
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,9 @@ use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
 use synthllm_operators::aliases::Aliases;
 use synthllm_operators::record::Role;
+use synthllm_operators::subsets::Subsets;
 use synthllm_operators::text_checks::TextLimits;
+use synthllm_operators::upsert::Naming;
 use synthllm_operators::{answers, budget, decode, provenance};
 
 use super::secret::ApiKey;
@@ -398,6 +400,15 @@ pub struct GraphConfig {
     pub updates: bool,
     /// Names that stand for others.
     pub aliases: Aliases,
+    /// Which documents have a graph of their own.
+    pub subsets: Subsets,
+}
+
+impl GraphConfig {
+    /// How the concepts of a document become nodes.
+    pub fn naming(&self) -> Naming<'_> {
+        Naming { max_concepts: self.max_concepts, aliases: &self.aliases, subsets: self.subsets }
+    }
 }
 
 /// `[screen]`

@@ -6,7 +6,8 @@ use serde_json::Value;
 use synthllm_operators::aliases::Aliases;
 use synthllm_operators::codec;
 use synthllm_operators::record::{Extraction, Pointer, Progress, ProgressKey, Provenance, Role, ShardProgress, Version};
-use synthllm_operators::upsert::Entry;
+use synthllm_operators::subsets::Subsets;
+use synthllm_operators::upsert::{Entry, Naming};
 
 use crate::kcat::Record;
 use crate::project::Project;
@@ -106,12 +107,12 @@ fn dead_references(project: &Project, extractions: &[Record], withdraw_changed: 
 
 /// The graph of the live documents, as the program counts it, is the recount.
 fn graph_differs(project: &Project, extractions: &[Record]) -> Vec<String> {
+    let naming = Naming { max_concepts: 200, aliases: &Aliases::default(), subsets: Subsets::None };
     let mut live: BTreeMap<String, Option<Entry>> = BTreeMap::new();
     for record in extractions {
         let place = Pointer { partition: record.partition, offset: record.offset };
         let extraction: Option<Extraction> = record.value.as_deref().map(|value| codec::decode(value).unwrap());
-        let entry = extraction
-            .map(|extraction| Entry::of(&record.key_text(), place, Some((&extraction).into()), 200, &Aliases::default()));
+        let entry = extraction.map(|extraction| Entry::of(&record.key_text(), place, Some((&extraction).into()), &naming));
         live.insert(record.key_text(), entry);
     }
     let contents = || live.values().flatten().filter_map(|entry| entry.content.as_ref());

@@ -20,6 +20,7 @@ mod running;
 mod samples;
 mod screening;
 mod settled;
+mod subsets;
 mod target;
 
 use std::collections::BTreeMap;

@@ -10,9 +10,10 @@ use serde::Serialize;
 use synthllm_llm::Prompts;
 use synthllm_llm::request::{approximate_tokens, cut};
 use synthllm_log::{Log, LogName};
-use synthllm_operators::aliases::Aliases;
 use synthllm_operators::decode::{content_hash, decode};
 use synthllm_operators::record::Document;
+use synthllm_operators::subsets::Origins;
+use synthllm_operators::upsert::Naming;
 
 use super::super::ingest;
 use super::known::Known;
@@ -36,7 +37,7 @@ enum Class {
     Extract(f64),
 }
 
-/// The normalised concepts that a document brings.
+/// The nodes that a document brings.
 struct Concepts {
     topics: BTreeSet<String>,
     key_concepts: BTreeSet<String>,
@@ -192,7 +193,7 @@ impl Reader<'_> {
         }
         match &document.text {
             _ if source == Source::Document || (own && source == Source::DocumentOrModel) => {
-                Class::Own(concepts(&document, &self.config.graph.aliases))
+                Class::Own(concepts(&String::from_utf8_lossy(key), &document, &self.config.graph.naming()))
             }
             Some(text) => Class::Extract(plain_extract(self.prompts, text)),
             None => Class::Unusable,
@@ -200,11 +201,14 @@ impl Reader<'_> {
     }
 }
 
-fn concepts(document: &Document, aliases: &Aliases) -> Concepts {
+fn concepts(id: &str, document: &Document, naming: &Naming<'_>) -> Concepts {
+    let (source, license) = (document.source.as_deref(), document.license.as_deref());
+    let subset = naming.subsets.of(&Origins { document: id, source, license });
+    let node = |name: &str| naming.node(subset.as_deref(), name);
     let under_topics = document.topics.iter().flat_map(|topic| &topic.key_concepts);
     Concepts {
-        topics: document.topics.iter().map(|topic| aliases.name(&topic.name)).collect(),
-        key_concepts: under_topics.chain(&document.concepts).map(|name| aliases.name(name)).collect(),
+        topics: document.topics.iter().filter_map(|topic| node(&topic.name)).collect(),
+        key_concepts: under_topics.chain(&document.concepts).filter_map(|name| node(name)).collect(),
         has_text: document.text.is_some(),
     }
 }

@@ -167,8 +167,8 @@ impl Known {
             let place = || format!("can't read extractions/{} at offset {}", record.partition, record.offset);
             let extraction: Extraction = codec::decode(record.value.as_deref().unwrap_or_default()).with_context(place)?;
             let at = record::Pointer { partition: record.partition, offset: record.offset };
-            let (document, graph) = (String::from_utf8_lossy(&key), &config.graph);
-            let entry = Entry::of(&document, at, Some((&extraction).into()), graph.max_concepts, &graph.aliases);
+            let document = String::from_utf8_lossy(&key);
+            let entry = Entry::of(&document, at, Some((&extraction).into()), &config.graph.naming());
             let Some(content) = entry.content else { continue };
             for level in (1..=2).filter(|_| extraction.text.is_some()) {
                 let id = id::document_combination(level, &document, extraction.version, 0);

@@ -16,7 +16,8 @@ use synthllm_log::{Log, LogName};
 use synthllm_operators::codec;
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::record::{ExtractionConcepts, Pointer, Sample};
-use synthllm_operators::upsert::Entry;
+use synthllm_operators::subsets::Subsets;
+use synthllm_operators::upsert::{Entry, Naming};
 use synthllm_report::{Cosines, Diversity, Graph, Report, Sampling, Survey, html};
 
 use super::export::standing::{Place, Records, Standing};
@@ -91,12 +92,14 @@ fn sample(records: &mut Records, place: Place) -> anyhow::Result<Sample> {
 /// The live documents with their concepts.
 fn graph(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Graph> {
     let mut graph = Graph::default();
+    // Samples name concepts, whatever the subset.
+    let naming = Naming { subsets: Subsets::None, ..config.graph.naming() };
     logs::read_all(log, LogName::Extractions, |record| {
         let key = String::from_utf8(record.key.unwrap_or_default()).context("its key is no id")?;
         let place = Pointer { partition: record.partition, offset: record.offset };
         let value = record.value.as_deref();
         let concepts = value.map(codec::decode_beginning::<ExtractionConcepts<'_>>).transpose()?;
-        let entry = Entry::of(&key, place, concepts, config.graph.max_concepts, &config.graph.aliases);
+        let entry = Entry::of(&key, place, concepts, &naming);
         graph.upsert(DocumentId::of(&key), entry.content.as_ref());
         Ok(())
     })?;

@@ -8,7 +8,7 @@ use synthllm_operators::graph::{Found, Outcome as Drawn};
 use synthllm_operators::id::{self, ConceptId};
 use synthllm_operators::limit::starts;
 use synthllm_operators::passes::Pass;
-use synthllm_operators::record::{Combination, Progress, ProgressKey, Settlement};
+use synthllm_operators::record::{Combination, Node, Progress, ProgressKey, Settlement};
 
 use super::super::commit::progress_append;
 use super::super::shard::Prepared;
@@ -137,7 +137,7 @@ impl Batch {
                 let combination = Combination {
                     id: id::walk_combination(self.seed, drawn.node, drawn.start),
                     level: 3,
-                    walk,
+                    walk: walk.into_iter().map(Node::without_subset).collect(),
                     references: references.collect::<Result<_>>()?,
                     seed: self.seed,
                     start: Some(drawn.start),

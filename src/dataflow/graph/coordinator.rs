@@ -467,7 +467,7 @@ fn settings_digest(context: &Context, kind: Kind) -> u128 {
         (sampling.seed, sampling.epochs, sampling.starts_per_document.to_bits(), kind, context.partitions.1),
         (graph.max_concepts as u64, graph.min_key_concepts as u64, &sampling.levels),
         [1, 2, 3].map(|level| sampling.limit.of(level)),
-        graph.aliases.iter().collect::<Vec<_>>(),
+        (graph.aliases.iter().collect::<Vec<_>>(), graph.subsets),
     );
     synthllm_operators::id::digest(&synthllm_operators::codec::encode(&settings))
 }

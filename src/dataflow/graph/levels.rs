@@ -9,6 +9,7 @@ use synthllm_operators::ask::{Case, Stage, Turn};
 use synthllm_operators::id::{self, Id, Kind};
 use synthllm_operators::index::Index;
 use synthllm_operators::record::{Combination, Node, Origin, Reference};
+use synthllm_operators::subsets::concept_of;
 use synthllm_operators::upsert::{Content, Entry, is_superseded};
 
 use super::super::Context;
@@ -176,7 +177,7 @@ fn combination(entry: &Entry, content: &Content, level: u8, seed: u64) -> Option
         extraction: synthllm_operators::record::Pointer { partition: entry.partition, offset: entry.offset },
         jaccard: 1.0,
     };
-    let node = |kind: Kind| move |name: &String| Node { kind, name: name.clone() };
+    let node = |kind: Kind| move |name: &String| Node { kind, name: concept_of(name).to_owned() };
     let topics = content.topics.iter().map(node(Kind::Topic));
     Some(Combination {
         id: id::document_combination(level, &entry.document, content.version, 0),

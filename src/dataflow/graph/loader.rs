@@ -160,5 +160,5 @@ pub(super) fn entry(record: &Record, graph: &GraphConfig) -> Result<Entry> {
         record.value.as_deref().map(codec::decode_beginning).transpose().with_context(place)?;
     let document = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     let pointer = Pointer { partition: record.partition, offset: record.offset };
-    Ok(Entry::of(&document, pointer, concepts, graph.max_concepts, &graph.aliases))
+    Ok(Entry::of(&document, pointer, concepts, &graph.naming()))
 }
