@@ -150,3 +150,31 @@ fn a_committed_sample_holds_back_what_is_similar_until_it_is_withdrawn() {
     claims.released(question("a b c d"));
     assert_eq!(claims.claim(question("a b c e"), set("a b c e"), 2), Claim::Go);
 }
+
+proptest! {
+    #[test]
+    fn which_samples_are_too_many_depends_on_the_samples_alone(
+        texts in prop::collection::btree_set(prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d", "e"]), 1..6), 0..12),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        let texts: Vec<String> = texts.into_iter().map(|words| words.join(" ")).collect();
+        let mut claims = Claims::new(SETTINGS);
+        let turned = texts.iter().cycle().skip(seed.index(texts.len().max(1))).take(texts.len());
+        turned.for_each(|text| claims.committed(question(text), set(text)));
+
+        // The plain program: in the order of their ids, a question stays when it is similar to none that stays.
+        let mut in_order: Vec<&String> = texts.iter().collect();
+        in_order.sort_by_key(|text| question(text));
+        let mut stay: Vec<&String> = Vec::new();
+        for text in in_order {
+            if !Plain::similar(text, stay.iter().copied()) {
+                stay.push(text);
+            }
+        }
+        let crowded = claims.crowded();
+        let found: BTreeSet<Id> = crowded.iter().map(|it| it.question).collect();
+        let expected: BTreeSet<Id> = texts.iter().filter(|text| !stay.contains(text)).map(|text| question(text)).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert!(crowded.iter().all(|it| stay.iter().any(|text| question(text) == it.of) && it.similarity >= SETTINGS.threshold));
+    }
+}

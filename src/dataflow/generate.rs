@@ -176,6 +176,7 @@ impl Generate {
                     ask(candidates, samples, "Near", |_| near::WORKER, |_| near::WORKER, near.stage(), &near.mailbox);
                 let (first, others) = posted.ok_err(Posted::candidate);
                 (candidates, rest) = (first, rest.concat(others));
+                near.build(scope);
             }
 
             let by_question = |candidate: &Candidate| candidate.question.0 as u64;
@@ -235,13 +236,16 @@ impl Generate {
         let loaded = withdrawals.load_samples(worker, context, &mine, holdings)?;
         let held = withdrawals.load_held(worker, context, &mine)?;
         review.load(worker, context, held)?;
-        near.iter_mut().try_for_each(|near| near.load(worker, context, &mine))?;
+        near.iter_mut().try_for_each(|near| near.load(worker, context, &mine, |shard| review.is_due(shard)))?;
         standing.iter_mut().try_for_each(|standing| standing.load(worker, context, &mine))?;
         withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;
         self.advance_to(gate);
         while self.flow.frontier() < gate {
             context.step(worker)?;
+        }
+        if worker.index() as u64 == near::WORKER {
+            self.near.iter_mut().for_each(|near| near.tell(worker.peers() as u64));
         }
         crate::fault::point("state loaded");
         Ok(loaded)
@@ -256,9 +260,7 @@ impl Generate {
         if *self.review.released.time() < now {
             self.review.released.advance_to(now);
         }
-        if let Some(near) = self.near.as_mut().filter(|near| *near.samples.time() < now) {
-            near.samples.advance_to(now);
-        }
+        self.near.iter_mut().for_each(|near| near.advance_to(now));
     }
 
     /// One turn: reads, carries calls and replies, commits. `graph_done` says that graph, in this process, has drained.
@@ -266,7 +268,7 @@ impl Generate {
         let now = self.clock.tick(pace);
         self.advance_to(now);
         let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
-        moved += self.review.turn(context, &mut self.flow, &self.withdrawals, &mut self.clock)?;
+        moved += self.review.turn(context, &mut self.flow, (&self.withdrawals, self.near.as_ref()), &mut self.clock)?;
         if !context.stopping() && self.review.is_over() {
             let Generate { flow, clock, granted, .. } = self;
             moved += flow.read(clock, &context.counters, |shard, origin, record| {

@@ -112,3 +112,35 @@ fn the_next_similar_question_takes_over_from_one_that_can_not_be_answered() {
     assert_eq!(project.logs().dead_letters().len(), 2);
     assert_eq!(project.logs().counted(Role::Generate, "near_duplicates"), 3);
 }
+
+#[test]
+fn a_stricter_threshold_holds_back_samples_that_stand_and_a_looser_one_gives_them_back() {
+    let questions = grouped();
+    let rules = questions.iter().zip(0..).map(|(question, number)| says(number, question)).collect();
+    let server = ScriptedServer::start(Options { rules, ..Options::default() });
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1]");
+    project.ingest(&(0..questions.len() as u64).map(document).collect::<Vec<_>>());
+    project.drain();
+    let (all, asked) = (sound_samples(&project), server.seen().len());
+    assert_eq!(all.len(), 12, "one of two equal ones is dropped for good");
+
+    let mut kept = BTreeSet::new();
+    for workers in ["3", "1"] {
+        project.set("filters.near_duplicates", THRESHOLD);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        let samples = sound_samples(&project);
+        assert_eq!(samples.len(), 3, "one of each group stays: {:?}", texts(&samples));
+        assert!(samples.iter().all(|(id, sample)| all[id] == *sample));
+        let held = project.logs().held();
+        assert_eq!(held.len(), 9);
+        assert!(held.values().all(|held| held.reason == "near-duplicate" && held.sample.answer.is_some()));
+        kept.insert(texts(&samples));
+
+        project.set("filters.near_duplicates", 0.0);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        assert_eq!(sound_samples(&project), all);
+    }
+    assert_eq!(kept.len(), 1, "which stay depends on the samples alone");
+    assert_eq!(server.seen().len(), asked, "nothing is asked again");
+}

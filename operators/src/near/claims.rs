@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use super::{Near, Settings};
 use crate::id::Id;
 
+/// The places of questions that were asked in this run come after those of samples that were committed before.
+const ASKED: u64 = 1 << 62;
+
 /// Who asks: any number that names the asker on this worker.
 pub type Asker = u64;
 
@@ -30,6 +33,17 @@ pub enum Claim {
         /// The similarity of the two, at least the threshold.
         similarity: f64,
     },
+}
+
+/// A question that has a sample, and is similar to another that has one.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Crowded {
+    /// It.
+    pub question: Id,
+    /// The other, which is the one to stay.
+    pub of: Id,
+    /// The similarity of the two, at least the threshold.
+    pub similarity: f64,
 }
 
 /// What an outcome leads to.
@@ -72,7 +86,7 @@ impl Claims {
     /// # Panics
     /// If the threshold is not in `(0, 1]`.
     pub fn new(settings: Settings) -> Self {
-        Claims { near: Near::new(settings), next: 0, texts: BTreeMap::new(), questions: BTreeMap::new() }
+        Claims { near: Near::new(settings), next: ASKED, texts: BTreeMap::new(), questions: BTreeMap::new() }
     }
 
     /// An asker has a question.
@@ -91,7 +105,9 @@ impl Claims {
             text.waiting.push(Waiting { asker, question, shingles });
             return Claim::Waits;
         }
-        self.insert(question, shingles).asking = 1;
+        let place = self.next;
+        self.next += 1;
+        self.insert(place, question, shingles).asking = 1;
         Claim::Go
     }
 
@@ -115,10 +131,24 @@ impl Claims {
 
     /// A sample was committed before (at the start, in any order).
     pub fn committed(&mut self, question: Id, shingles: Box<[u64]>) {
-        match self.texts.get_mut(&question) {
-            Some(text) => text.samples += 1,
-            None => self.insert(question, shingles).samples = 1,
+        if let Some(text) = self.texts.get_mut(&question) {
+            text.samples += 1;
+            return;
         }
+        // An order that all histories agree on.
+        let mut place = (question.0 >> 66) as u64;
+        while self.questions.contains_key(&place) {
+            place += 1;
+        }
+        self.insert(place, question, shingles).samples = 1;
+    }
+
+    /// The questions that had a sample from the start, and would not have had with this threshold: those that are similar to one that
+    /// comes before them in the order of their ids and stays. Without them the questions with a sample are pairwise not similar.
+    pub fn crowded(&self) -> Vec<Crowded> {
+        let of = |place: &u64| self.questions.get(place).copied();
+        let crowded = |(held, by, similarity)| Some(Crowded { question: of(&held)?, of: of(&by)?, similarity });
+        self.near.held().into_iter().filter_map(crowded).collect()
     }
 
     /// A sample was withdrawn, or not written after all.
@@ -144,9 +174,7 @@ impl Claims {
         similar.filter_map(|(place, similarity)| Some((*self.questions.get(&place)?, similarity))).collect()
     }
 
-    fn insert(&mut self, question: Id, shingles: Box<[u64]>) -> &mut Text {
-        let place = self.next;
-        self.next += 1;
+    fn insert(&mut self, place: u64, question: Id, shingles: Box<[u64]>) -> &mut Text {
         self.near.insert(place, shingles);
         self.questions.insert(place, question);
         self.texts.entry(question).or_insert(Text { place, asking: 0, samples: 0, waiting: Vec::new() })

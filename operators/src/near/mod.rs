@@ -171,6 +171,16 @@ impl<K: Copy + Ord> Near<K> {
         }
     }
 
+    /// The texts that are held back, each with the kept one that is named for it and their similarity, in the order of their keys.
+    pub fn held(&self) -> Vec<(K, K, f64)> {
+        let of = |key: K| self.places.get(&key).and_then(|place| self.texts[*place as usize].as_ref());
+        let all = self.held.iter().flat_map(|(by, held)| held.iter().map(move |key| (*key, *by)));
+        let alike = |(key, by): (K, K)| Some((key, by, jaccard(&of(key)?.shingles, &of(by)?.shingles)));
+        let mut held: Vec<_> = all.filter_map(alike).collect();
+        held.sort_unstable_by_key(|(key, _, _)| *key);
+        held
+    }
+
     /// How many texts are in.
     pub fn len(&self) -> usize {
         self.places.len()

@@ -7,14 +7,14 @@
 //! similar or equal question and a failing model mean what they always mean. What is held back is cited like a sample, and
 //! forgotten when a sample would be withdrawn; so it does not matter whether a document changes before the filters or after.
 //! Law: after a review the live samples pass the filters of now, and `held` has what a filter drops, what is like a sample, and what
-//! could not be answered. Of the text filters it is the same as if they had always been there; a stricter `near_duplicates`
-//! drops no sample that stands.
+//! could not be answered. It is the same as if the filters had always been there, but for which of similar questions stays: of samples that
+//! stand, the first in the order of their questions' ids.
 //! A crash costs nothing: the digest is committed when all is done, what was dropped or released is not found again, and answers
 //! are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
 //! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start; the window in
 //! memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ use super::answers::Holding;
 use super::batch::Batch;
 use super::filters::{Filters, Reason, Rejection};
 use super::judgements::SCORE;
+use super::near::NearDuplicates;
 use super::withdrawals::{Tombstones, Withdrawals, place, starts};
 use super::{Candidate, Decision, Work};
 
@@ -70,6 +71,8 @@ pub(super) struct Review {
     books: [Book; 2],
     /// What was withdrawn since the books were made.
     withdrawn: HashSet<Id>,
+    /// The questions whose samples are too like another, once they are known.
+    too_many: Option<HashMap<Id, Rejection>>,
 }
 
 enum Stage {
@@ -133,7 +136,13 @@ impl Review {
             waiting: VecDeque::new(),
             books: Default::default(),
             withdrawn: HashSet::new(),
+            too_many: None,
         }
+    }
+
+    /// Whether the samples of a shard are to be looked through.
+    pub fn is_due(&self, shard: u32) -> bool {
+        self.due.contains_key(&shard)
     }
 
     /// Looks at what there is to review, once `held` is loaded.
@@ -161,11 +170,14 @@ impl Review {
         &mut self,
         context: &Context,
         flow: &mut Combinations,
-        withdrawals: &Withdrawals,
+        (withdrawals, near): (&Withdrawals, Option<&NearDuplicates>),
         clock: &mut Clock,
     ) -> Result<usize> {
         if context.stopping() || self.is_over() {
             return Ok(0);
+        }
+        if self.too_many.is_none() {
+            self.too_many = near.map_or_else(|| Some(HashMap::new()), NearDuplicates::too_many);
         }
         let moved = self.read(withdrawals)? + self.offer(flow, clock);
         let committed = self.verdicts.is_empty() && self.due.keys().all(|shard| flow.shards[shard].is_empty());
@@ -234,7 +246,7 @@ impl Review {
 
     fn read(&mut self, withdrawals: &Withdrawals) -> Result<usize> {
         let verdicts: usize = self.verdicts.values().map(Vec::len).sum();
-        if verdicts.max(self.waiting.len()) >= MOST_VERDICTS {
+        if verdicts.max(self.waiting.len()) >= MOST_VERDICTS || self.too_many.is_none() {
             return Ok(0);
         }
         let records = match &mut self.stage {
@@ -254,7 +266,8 @@ impl Review {
         let at = || place(LogName::Samples, record);
         let value = record.value.as_deref().unwrap_or_default();
         let Asked { question } = serde_json::from_slice(value).with_context(at)?;
-        let Some(Rejection { reason, details }) = self.filters.rejection(&question) else { return Ok(()) };
+        let too_many = || self.too_many.as_ref()?.get(&id::question(&question)).cloned();
+        let Some(Rejection { reason, details }) = self.filters.rejection(&question).or_else(too_many) else { return Ok(()) };
         let sample: Sample = serde_json::from_slice(value).with_context(at)?;
         let provenance = provenance(&sample).with_context(at)?;
         let held = Held { reason: reason.name().to_owned(), details, sample, provenance };
