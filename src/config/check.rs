@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use synthllm_llm::{Price, TaskSettings};
+use synthllm_llm::{More, Price, TaskSettings};
 use synthllm_operators::aliases::Aliases;
 use synthllm_operators::subsets::Subsets;
 use synthllm_operators::text_checks::{self, TextLimits};
@@ -279,12 +279,17 @@ impl Checker<'_, '_> {
     }
 
     fn generate(&mut self, raw: RawGenerate, target: Limits) -> GenerateConfig {
+        let calls = self.by_level("generate.calls", &raw.calls, 100);
+        self.require(raw.more == More::Other || calls.iter().any(|calls| *calls > 1), "generate.more", || {
+            "rephrasings and personas are asked for by later calls: set `generate.calls` above 1".into()
+        });
         GenerateConfig {
             answers: self.between("generate.answers", raw.answers, 0, 64),
             judge: raw.judge,
             withdraw: raw.withdraw,
             questions: self.by_level("generate.questions", &raw.questions, 20),
-            calls: self.by_level("generate.calls", &raw.calls, 100),
+            calls,
+            more: raw.more,
             target,
             max_prompt_tokens: self.at_least("generate.max_prompt_tokens", raw.max_prompt_tokens, 50),
         }

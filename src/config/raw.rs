@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
-use synthllm_llm::{Price, Structured};
+use synthllm_llm::{More, Price, Structured};
 
 use super::{Benchmark, LogKind, Source, Start, When, Withdraw};
 
@@ -130,6 +130,7 @@ pub(super) struct RawGenerate {
     pub withdraw: Withdraw,
     pub questions: RawByLevel,
     pub calls: RawByLevel,
+    pub more: More,
     pub target: RawLimit,
     pub max_prompt_tokens: usize,
 }

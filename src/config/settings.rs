@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use synthllm_llm::key::SecretError;
-use synthllm_llm::{Task, TaskSettings};
+use synthllm_llm::{More, Task, TaskSettings};
 use synthllm_log::factory::LogSettings;
 use synthllm_log::kafka::KafkaSettings;
 use synthllm_log::sqlite::SqliteSettings;
@@ -324,8 +324,10 @@ pub struct GenerateConfig {
     pub withdraw: Withdraw,
     /// At most so many questions a call, for levels 1, 2, 3.
     pub questions: [u32; 3],
-    /// So many calls for questions on a combination of levels 1, 2, 3; each after the first asks for others.
+    /// So many calls for questions on a combination of levels 1, 2, 3; see `more`.
     pub calls: [u32; 3],
+    /// What the calls after the first ask for.
+    pub more: More,
     /// So many samples of each level stand in the end; no target where absent.
     pub target: Limits,
     /// The reference texts of a call are cut to so many tokens together.

@@ -6,7 +6,7 @@
 //! what the repairs of the records under way use beyond what their other calls have left.
 
 use synthllm_llm::request::approximate_tokens;
-use synthllm_llm::{Price, Prompts, Request, Schema, Task, TaskSettings};
+use synthllm_llm::{More, Price, Prompts, Request, Schema, Task, TaskSettings};
 use synthllm_log::Record;
 use synthllm_operators::answers;
 use synthllm_operators::budget::Amount;
@@ -132,8 +132,8 @@ fn tokens_of_bytes(bytes: &[u8]) -> u64 {
 }
 
 /// The tokens, as estimated, by which a request for more questions is longer, without the questions that are told.
-pub fn more_tokens(prompts: &Prompts, empty: &Request) -> u64 {
-    let more = prompts.more(1, empty.clone(), &[]);
+pub fn more_tokens(prompts: &Prompts, more: More, empty: &Request) -> u64 {
+    let more = prompts.more(more, 1, empty.clone(), ("", &[]));
     (approximate_tokens(&more.user) - approximate_tokens(&empty.user)) as u64
 }
 
@@ -170,7 +170,7 @@ impl OfCombinations {
             prompts.level2("", &[], combined(2)),
             prompts.level3(["", ""], &[], combined(3)),
         ];
-        let more = more_tokens(prompts, &empty[0]);
+        let more = more_tokens(prompts, config.generate.more, &empty[0]);
         let question = config.llm.of(Task::Question);
         let (calls, questions_of_call) = (config.generate.calls.map(u64::from), config.generate.questions.map(u64::from));
         OfCombinations {
@@ -210,7 +210,8 @@ impl OfCombinations {
         let content = self.longest_texts + concepts as u64;
         let questions = (0..self.calls[level]).map(|call| {
             let told = call * self.questions_of_call[level] * self.longest_question;
-            let told = if call > 0 { self.more + told.min(self.longest_texts) } else { 0 };
+            // Rephrasings are told which question it is about besides.
+            let told = if call > 0 { self.more + self.longest_question + told.min(self.longest_texts) } else { 0 };
             self.questions[level].at_most(content + told)
         });
         let answers = self.of_one_question().times(self.calls[level] * self.questions_of_call[level]);

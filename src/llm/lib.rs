@@ -31,7 +31,7 @@ pub use embedding::{EmbeddingRequest, Embeddings};
 pub use error::{CallError, PoolError};
 pub use key::Secret;
 pub use pool::{Pool, Priority};
-pub use prompts::{Prompt, PromptSettings, Prompts};
+pub use prompts::{More, Prompt, PromptSettings, Prompts};
 pub use request::{Request, Schema};
 pub use settings::{Structured, Task, TaskSettings};
 pub use status::{EndpointStatus, Status};

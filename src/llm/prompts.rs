@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::request::{Request, Schema, approximate_tokens, cut};
@@ -37,11 +38,39 @@ pub enum Prompt {
     Syllabus,
     /// A document on a unit of the syllabus.
     SyntheticDocument,
+    /// Instead of [`Prompt::More`]: a question in other words.
+    Rephrase,
+    /// Instead of [`Prompt::More`]: what other people would ask.
+    Persona,
+}
+
+/// What the calls after the first ask for: others, or as the paper's baselines what comes of the questions of the first call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum More {
+    /// Other questions.
+    #[default]
+    Other,
+    /// The same questions in other words.
+    Rephrase,
+    /// What other people would ask.
+    Persona,
+}
+
+impl More {
+    /// The prompt that is added to the first one.
+    pub fn prompt(self) -> Prompt {
+        match self {
+            More::Other => Prompt::More,
+            More::Rephrase => Prompt::Rephrase,
+            More::Persona => Prompt::Persona,
+        }
+    }
 }
 
 impl Prompt {
     /// All prompts.
-    pub const ALL: [Prompt; 11] = [
+    pub const ALL: [Prompt; 13] = [
         Prompt::Extract,
         Prompt::Level1,
         Prompt::Level2,
@@ -53,7 +82,14 @@ impl Prompt {
         Prompt::Rate,
         Prompt::Syllabus,
         Prompt::SyntheticDocument,
+        Prompt::Rephrase,
+        Prompt::Persona,
     ];
+
+    /// The name of its file, without the ending.
+    pub fn name(self) -> &'static str {
+        FORMS[self as usize].name
+    }
 }
 
 /// Name, built-in text, and places that must and that may occur.
@@ -80,7 +116,7 @@ const TOKENS_OF_A_NUMBER: usize = 3;
 
 const SYSTEM: Form = form!("system", &["domain"], &[]);
 
-const FORMS: [Form; 11] = [
+const FORMS: [Form; 13] = [
     form!("extract", &["document"], &["domain", "topics_max", "key_concepts_max"]),
     form!("level1", &["document"], &["domain", "questions_max"]),
     form!("level2", &["document", "concepts"], &["domain", "questions_max"]),
@@ -92,6 +128,8 @@ const FORMS: [Form; 11] = [
     form!("rate", &["document"], &["domain"]),
     form!("syllabus", &["domain"], &["units_max"]),
     form!("synthetic-document", &["unit", "topic"], &["domain", "kind"]),
+    form!("rephrase", &["question"], &["domain", "questions", "questions_max"]),
+    form!("persona", &["question"], &["domain", "questions", "questions_max"]),
 ];
 
 /// Why a template can't be used. The user must change the file that is named.
@@ -222,13 +260,15 @@ impl Prompts {
         self.questions(3, Prompt::Level3, &values.each_ref().map(|(name, value)| (*name, value.as_str())), schema)
     }
 
-    /// Asks for further questions of a level, unlike those that an earlier call or several have brought. The last of these are told, as
-    /// many as [`PromptSettings::document_tokens`] has room for.
+    /// Asks for further questions of a level, unlike those that earlier calls have brought: others, or such that come of the question
+    /// `seed`. The last of those that are there are told, as many as [`PromptSettings::document_tokens`] has room for.
     #[must_use]
-    pub fn more(&self, level: u8, request: Request, questions: &[&str]) -> Request {
+    pub fn more(&self, how: More, level: u8, request: Request, (seed, questions): (&str, &[&str])) -> Request {
         let most = self.settings.questions_max[usize::from(level.clamp(1, 3)) - 1].to_string();
         let questions = numbered(questions, self.settings.document_tokens);
-        let more = self.filled(Prompt::More, &[("questions", &questions), ("questions_max", &most)]);
+        let seed = on_one_line(seed);
+        let values = [("question", seed.as_str()), ("questions", &questions), ("questions_max", &most)];
+        let more = self.filled(how.prompt(), &values);
         Request { user: format!("{}\n\n{more}", request.user), ..request }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use synthllm_operators::record::{Role, Sample};
 use synthllm_testkit::corpus::corpus;
-use synthllm_testkit::project::Project;
+use synthllm_testkit::project::{Project, stderr};
 use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
 use crate::{Samples, project, requests, server, sound_samples};
@@ -84,4 +84,49 @@ fn a_call_that_fails_costs_none_of_the_questions_before_it() {
     let seen = ill.seen().len();
     project.drain();
     assert_eq!(ill.seen().len(), seen, "nothing is asked again");
+}
+
+/// The questions of the first call on one document, and the project after `run` with these rules and settings.
+fn baseline(rules: Vec<Rule>, calls: usize, how: Option<&str>) -> (Vec<String>, Samples) {
+    let server = ScriptedServer::start(Options { rules, ..Options::default() });
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1]").set("generate.calls", format!("{{ level1 = {calls} }}"));
+    how.iter().for_each(|how| _ = project.set("generate.more", format!("{how:?}")));
+    project.ingest(&corpus(1));
+    project.drain();
+    let samples = sound_samples(&project);
+    let first = samples.values().filter(|it| how.is_none_or(|how| !it.provenance.prompts.contains_key(how)));
+    (first.map(|sample| sample.question.clone()).collect(), samples)
+}
+
+#[test]
+fn a_baseline_starts_from_each_question_of_the_first_call_in_turn() {
+    let (seeds, _) = baseline(Vec::new(), 1, None);
+    assert!(seeds.len() > 1);
+    let of = |seed: &str| format!("After this one: {seed}");
+    for how in ["rephrase", "persona"] {
+        let says = |seed: &String| {
+            let question = json!({"question": of(seed), "origin": "new", "level": "college"});
+            let answer = json!({"suitable": true, "questions": [question]});
+            Rule::always(&format!("written:\\n{seed}\\n"), Fault::Says(answer.to_string()))
+        };
+        let (first, samples) = baseline(seeds.iter().map(says).collect(), 1 + seeds.len(), Some(how));
+        assert_eq!(first, seeds, "{how}");
+        let mut later: Vec<&str> = samples.values().map(|sample| sample.question.as_str()).collect();
+        later.retain(|question| !seeds.iter().any(|seed| seed == question));
+        later.sort_unstable();
+        let mut expected: Vec<String> = seeds.iter().map(|seed| of(seed)).collect();
+        expected.sort_unstable();
+        assert_eq!(later, expected, "{how}");
+    }
+}
+
+#[test]
+fn a_baseline_without_later_calls_is_refused() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("generate.more", "\"persona\"");
+    let refused = project.execute(&["check"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("generate.more"), "{}", stderr(&refused));
 }

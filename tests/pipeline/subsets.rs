@@ -12,8 +12,9 @@ use crate::{of_level, project, server, sound_samples};
 /// Documents of two sources that share their concepts.
 fn documents() -> Vec<Value> {
     let document = |number: usize| {
+        let source = ["one", "two"][number % 2];
         json!({"id": format!("d{number}"), "text": format!("Text {number} on margins."), "topics": ["margins", "kernels"],
-               "concepts": ["ridge", "lasso", "svm", format!("own {number}")], "source": ["one", "two"][number % 2]})
+               "concepts": ["ridge", "lasso", "svm", format!("own {number}")], "source": source})
     };
     (0..8).map(document).collect()
 }
@@ -24,7 +25,11 @@ fn mixes_sources(sample: &&&Sample) -> bool {
 }
 
 fn with_own_concepts(project: &mut Project) {
-    project.set("extract.source", "\"document\"").set("graph.updates", true).set("sampling.levels", "[2, 3]");
+    project
+        .set("extract.source", "\"document\"")
+        .set("graph.updates", true)
+        .set("sampling.levels", "[2, 3]")
+        .set("sampling.epochs", 6);
     project.ingest(&documents());
 }
 

@@ -307,7 +307,7 @@ impl Forecaster<'_> {
     fn told(&self, level: u8, calls: Range, per_question: Range) -> Range {
         let of_call = f64::from(self.config.generate.questions[usize::from(level) - 1]);
         let schema = Schema::new("level1", answers::level1_schema(&self.limits(1)));
-        let frame = more_tokens(self.prompts, &self.prompts.level1("", schema)) as f64;
+        let frame = more_tokens(self.prompts, self.config.generate.more, &self.prompts.level1("", schema)) as f64;
         let mean = |calls: f64, per_call: f64, length: f64| {
             let list = (per_call * length * (calls - 1.0) / 2.0).min(self.config.generate.max_prompt_tokens as f64);
             frame * (calls - 1.0) / calls + list

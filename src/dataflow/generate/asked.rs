@@ -47,6 +47,12 @@ impl Asked {
         new
     }
 
+    /// The question of the first call that this call starts from, where it does: each in its turn.
+    pub fn seed(&self) -> &str {
+        let turn = (self.call as usize).saturating_sub(1) % self.of_first_call.max(1);
+        self.questions.get(turn).map_or("", |asked| asked.question.as_str())
+    }
+
     /// Ends a call, with what it has cost.
     pub fn end_call(&mut self) {
         if let Some(inquiry) = self.inquiry.take() {

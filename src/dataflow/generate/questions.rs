@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use synthllm_llm::{CallError, Prompt, Prompts, Request, Schema, Task, TaskSettings};
+use synthllm_llm::{CallError, More, Prompt, Prompts, Request, Schema, Task, TaskSettings};
 use synthllm_operators::answers::{self, CombinedQuestion, Level1Answer};
 use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
 use synthllm_operators::id;
@@ -93,6 +93,8 @@ pub(super) struct Questions {
     attempts: u32,
     /// The calls on a combination of levels 1, 2, 3.
     calls: [u32; 3],
+    /// What those after the first ask for.
+    more: More,
     limits: [answers::Limits; 3],
     schemas: [Schema; 3],
     models: BTreeMap<String, String>,
@@ -160,6 +162,7 @@ impl Questions {
             settings: context.settings(Task::Question),
             attempts: 1 + context.config.llm.question.repairs,
             calls: context.config.generate.calls,
+            more: context.config.generate.more,
             limits,
             schemas,
             models: BTreeMap::new(),
@@ -177,7 +180,7 @@ impl Questions {
             _ => self.prompts.level3([text(0), text(1)], &asked.offered, schema),
         };
         let before: Vec<&str> = asked.questions.iter().map(|asked| asked.question.as_str()).collect();
-        if before.is_empty() { request } else { self.prompts.more(level, request, &before) }
+        if before.is_empty() { request } else { self.prompts.more(self.more, level, request, (asked.seed(), &before)) }
     }
 
     fn begin_call(&mut self, case: Case, mut asked: Asked, turn: Output<'_>) {
@@ -300,7 +303,7 @@ impl Questions {
         let prompt = [Prompt::Level1, Prompt::Level2, Prompt::Level3][level_index(combination.level)];
         let mut prompts = vec![(Task::Question.name(), prompt)];
         if ordinal as usize >= asked.of_first_call {
-            prompts.push(("more", Prompt::More));
+            prompts.push((self.more.prompt().name(), self.more.prompt()));
         }
         let version = |(name, prompt): (&str, Prompt)| (name.to_owned(), self.prompts.version(prompt).to_owned());
         let sample = Sample {

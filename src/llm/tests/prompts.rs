@@ -1,6 +1,6 @@
 //! The templates: what they hold, how they are replaced, and what is wrong with one that can't be used.
 
-use synthllm_llm::{Prompt, PromptSettings, Prompts, Request, Schema, Task};
+use synthllm_llm::{More, Prompt, PromptSettings, Prompts, Request, Schema, Task};
 
 const ALL: [Prompt; 11] = Prompt::ALL;
 
@@ -66,10 +66,28 @@ fn concepts_are_listed_one_a_line_and_limits_are_told() {
 fn further_questions_are_asked_for_below_those_that_are_there() {
     let prompts = Prompts::built_in(PromptSettings { questions_max: [4, 6, 7], ..settings() });
     let first = prompts.level2("Esters.", &concepts(), schema());
-    let more = prompts.more(2, first.clone(), &["What is\nan ester?", "Why {questions}?"]);
+    let more = prompts.more(More::Other, 2, first.clone(), ("", &["What is\nan ester?", "Why {questions}?"]));
     let added = more.user.strip_prefix(&first.user).expect("the prompt so far is the prefix");
     assert!(added.contains("\n1. What is an ester?\n2. Why {questions}?\n") && added.contains("from 1 to 6 "), "{added}");
     assert_eq!(Request { user: first.user.clone(), ..more }, first);
+}
+
+#[test]
+fn a_baseline_starts_from_one_question_and_tells_the_others() {
+    let prompts = Prompts::built_in(PromptSettings { questions_max: [4, 6, 7], ..settings() });
+    let first = prompts.level1("Esters.", schema());
+    let added = |how| {
+        let more =
+            prompts.more(how, 1, first.clone(), ("What is\nan ester?", &["What is an ester?", "What do esters smell of?"]));
+        more.user.strip_prefix(&first.user).expect("the prompt so far is the prefix").to_owned()
+    };
+    for how in [More::Rephrase, More::Persona] {
+        let added = added(how);
+        assert!(added.contains("\nWhat is an ester?\n") && added.contains("\n2. What do esters smell of?\n"), "{added}");
+        assert!(added.contains("from 1 to 4 "), "{added}");
+    }
+    assert_ne!(added(More::Rephrase), added(More::Persona));
+    assert_eq!([More::Rephrase, More::Persona].map(|how| how.prompt().name()), ["rephrase", "persona"]);
 }
 
 #[test]
@@ -77,7 +95,7 @@ fn of_many_earlier_questions_the_last_are_told() {
     let prompts = Prompts::built_in(PromptSettings { document_tokens: 100, ..settings() });
     let questions: Vec<String> = (0..50).map(|number| format!("What is the boiling point of ester {number}?")).collect();
     let first = prompts.level1("Esters.", schema());
-    let more = prompts.more(1, first, &questions.iter().map(String::as_str).collect::<Vec<_>>());
+    let more = prompts.more(More::Other, 1, first, ("", &questions.iter().map(String::as_str).collect::<Vec<_>>()));
     let told = |number: usize| more.user.contains(&format!("ester {number}?"));
     assert!(more.user.contains("\n1. ") && told(49) && told(45) && !told(40) && !told(0), "{}", more.user);
 }
