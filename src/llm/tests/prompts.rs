@@ -2,7 +2,7 @@
 
 use synthllm_llm::{More, Prompt, PromptSettings, Prompts, Request, Schema, Task};
 
-const ALL: [Prompt; 11] = Prompt::ALL;
+const ALL: [Prompt; 13] = Prompt::ALL;
 
 fn settings() -> PromptSettings {
     PromptSettings { domain: "organic chemistry".into(), ..PromptSettings::default() }
@@ -95,7 +95,8 @@ fn of_many_earlier_questions_the_last_are_told() {
     let prompts = Prompts::built_in(PromptSettings { document_tokens: 100, ..settings() });
     let questions: Vec<String> = (0..50).map(|number| format!("What is the boiling point of ester {number}?")).collect();
     let first = prompts.level1("Esters.", schema());
-    let more = prompts.more(More::Other, 1, first, ("", &questions.iter().map(String::as_str).collect::<Vec<_>>()));
+    let questions: Vec<&str> = questions.iter().map(String::as_str).collect();
+    let more = prompts.more(More::Other, 1, first, ("", &questions));
     let told = |number: usize| more.user.contains(&format!("ester {number}?"));
     assert!(more.user.contains("\n1. ") && told(49) && told(45) && !told(40) && !told(0), "{}", more.user);
 }
