@@ -1,6 +1,5 @@
 //! A corpus in subsets is drawn from as if each subset were alone.
 
-#[allow(dead_code, reason = "only histories are needed")]
 mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
