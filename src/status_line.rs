@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use tracing::info;
 
-use crate::terminal;
+use crate::terminal::{self, count};
 
 /// How often a log line tells the state where no one watches.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -64,8 +64,12 @@ impl Snapshot {
     /// One line. What is zero and says nothing is left out.
     fn text(&self, documents_per_second: f64) -> String {
         let mut text = format!(
-            "{} documents ({documents_per_second:.1}/s) · {} extractions · {} combinations · {} samples · {} calls in flight",
-            self.documents, self.extractions, self.combinations, self.samples, self.in_flight
+            "{} ({documents_per_second:.1}/s) · {} · {} · {} · {} in flight",
+            count(self.documents, "document"),
+            count(self.extractions, "extraction"),
+            count(self.combinations, "combination"),
+            count(self.samples, "sample"),
+            count(self.in_flight, "call"),
         );
         if let Some(age) = self.oldest_call.filter(|age| age.as_secs() > 0) {
             _ = write!(text, " (oldest {} s)", age.as_secs());
@@ -74,7 +78,7 @@ impl Snapshot {
             _ = write!(text, " · {} rejected", self.rejected);
         }
         if self.dead_letters > 0 {
-            _ = write!(text, " · {} dead letters", self.dead_letters);
+            _ = write!(text, " · {}", count(self.dead_letters, "dead letter"));
         }
         if self.tokens > 0 {
             _ = write!(text, " · {} tokens", self.tokens);
@@ -172,7 +176,7 @@ mod tests {
         assert_eq!(
             busy.text(0.0),
             "0 documents (0.0/s) · 0 extractions · 0 combinations · 0 samples · 4 calls in flight (oldest 7 s) \
-             · 2 rejected · 1 dead letters · 1200 tokens · cost 0.5000 · waiting for the endpoint (3 calls)"
+             · 2 rejected · 1 dead letter · 1200 tokens · cost 0.5000 · waiting for the endpoint (3 calls)"
         );
     }
 }

@@ -80,3 +80,12 @@ impl MakeWriter<'_> for BesideProgress {
         *self
     }
 }
+
+/// `1 sample`, `2 samples`.
+pub fn count(number: u64, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        _ => format!("{number} {noun}s"),
+    }
+}

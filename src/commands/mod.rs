@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::{Cli, Command, DeadLettersCommand, GraphCommand, HeldCommand, TopicsCommand};
 use crate::config::{self, Config, Problems};
-use crate::terminal;
+use crate::terminal::{self, count};
 
 pub use crate::logs::open_or_create as open_log;
 
@@ -104,13 +104,4 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// Prints a value as indented JSON on standard output.
 fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
-}
-
-/// `1 sample`, `2 samples`.
-fn count(number: u64, noun: &str) -> String {
-    match (number, noun.strip_suffix('y')) {
-        (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{number} {stem}ies"),
-        _ => format!("{number} {noun}s"),
-    }
 }
