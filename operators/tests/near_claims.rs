@@ -61,68 +61,103 @@ fn question(text: &str) -> Id {
     id::question(text)
 }
 
+/// Both programs, and what was dropped, by asker.
+struct Both {
+    claims: Claims,
+    plain: Plain,
+    dropped: BTreeMap<Asker, String>,
+}
+
+impl Both {
+    fn claim(&mut self, asker: Asker, text: String) -> Result<(), TestCaseError> {
+        let (taken, like_sample, like_asked) = self.plain.sight(&text);
+        match self.claims.claim(question(&text), set(&text), asker) {
+            Claim::Go => {
+                prop_assert!(taken || !(like_sample || like_asked), "{text:?} goes");
+                self.plain.asking.insert(asker, text);
+            }
+            Claim::Waits => {
+                prop_assert!(!taken && like_asked && !like_sample, "{text:?} waits");
+                self.plain.waiting.insert(asker, text);
+            }
+            Claim::NearDuplicate { of, similarity } => {
+                prop_assert!(!taken && like_sample && similarity >= SETTINGS.threshold, "{text:?} is dropped");
+                self.drop(of, asker, text);
+            }
+        }
+        Ok(())
+    }
+
+    fn drop(&mut self, of: Id, asker: Asker, text: String) {
+        self.claims.dropped(of, (question(&text), asker as u32));
+        self.dropped.insert(asker, text);
+    }
+
+    fn end(&mut self, asker: Asker, sampled: bool) {
+        let text = self.plain.asking.remove(&asker).expect("it is open");
+        self.plain.samples.extend(sampled.then(|| text.clone()));
+        let follows = self.claims.outcome(question(&text), sampled);
+        for asker in follows.go {
+            let text = self.plain.waiting.remove(&asker).expect("it waited");
+            self.plain.asking.insert(asker, text);
+        }
+        for (asker, of, _) in follows.dropped {
+            let text = self.plain.waiting.remove(&asker).expect("it waited");
+            self.drop(of, asker, text);
+        }
+    }
+
+    /// What was dropped for a sample that is gone claims anew.
+    fn claim_anew(&mut self) -> Result<(), TestCaseError> {
+        for (_, asker) in self.claims.take_freed() {
+            let text = self.dropped.remove(&Asker::from(asker)).expect("it was dropped");
+            self.claim(Asker::from(asker), text)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        let standing: BTreeSet<&String> = self.plain.asking.values().chain(&self.plain.samples).collect();
+        for text in &standing {
+            let others = standing.iter().filter(|other| *other != text).copied();
+            prop_assert!(!Plain::similar(text, others), "{text:?} of {standing:?}");
+        }
+        for text in self.dropped.values() {
+            prop_assert!(Plain::similar(text, &self.plain.samples), "{text:?} is dropped for nothing");
+        }
+        prop_assert_eq!(self.claims.len(), standing.len());
+        Ok(())
+    }
+}
+
 proptest! {
     #[test]
-    fn the_earlier_stays_and_no_claim_waits_for_ever(steps in prop::collection::vec(step(), 1..60)) {
-        let (mut claims, mut plain) = (Claims::new(SETTINGS), Plain::default());
-        let mut dropped = BTreeSet::new();
-        let end = |claims: &mut Claims, plain: &mut Plain, dropped: &mut BTreeSet<Asker>, asker: Asker, sampled: bool| {
-            let text = plain.asking.remove(&asker).expect("it is open");
-            plain.samples.extend(sampled.then(|| text.clone()));
-            let follows = claims.outcome(question(&text), sampled);
-            for asker in follows.go {
-                let text = plain.waiting.remove(&asker).expect("it waited");
-                plain.asking.insert(asker, text);
-            }
-            for (asker, _, _) in follows.dropped {
-                let text = plain.waiting.remove(&asker).expect("it waited");
-                prop_assert!(Plain::similar(&text, &plain.samples));
-                dropped.insert(asker);
-            }
-            Ok(())
-        };
+    fn the_earlier_stays_and_no_claim_waits_or_is_dropped_for_ever(steps in prop::collection::vec(step(), 1..60)) {
+        let mut both = Both { claims: Claims::new(SETTINGS), plain: Plain::default(), dropped: BTreeMap::new() };
         for (asker, step) in (0..).zip(steps) {
             match step {
-                Step::Claim(text) => {
-                    let (taken, like_sample, like_asked) = plain.sight(&text);
-                    match claims.claim(question(&text), set(&text), asker) {
-                        Claim::Go => {
-                            prop_assert!(taken || !(like_sample || like_asked), "{text:?} goes");
-                            plain.asking.insert(asker, text);
-                        }
-                        Claim::Waits => {
-                            prop_assert!(!taken && like_asked && !like_sample, "{text:?} waits");
-                            plain.waiting.insert(asker, text);
-                        }
-                        Claim::NearDuplicate { similarity, .. } => {
-                            prop_assert!(!taken && like_sample && similarity >= SETTINGS.threshold, "{text:?} is dropped");
-                        }
-                    }
-                }
+                Step::Claim(text) => both.claim(asker, text)?,
                 Step::Outcome(which, sampled) => {
-                    let open: Vec<Asker> = plain.asking.keys().copied().collect();
+                    let open: Vec<Asker> = both.plain.asking.keys().copied().collect();
                     if !open.is_empty() {
-                        end(&mut claims, &mut plain, &mut dropped, open[which % open.len()], sampled)?;
+                        both.end(open[which % open.len()], sampled);
                     }
                 }
                 Step::Release(which) => {
-                    if !plain.samples.is_empty() {
-                        let which = which % plain.samples.len();
-                        claims.released(question(&plain.samples.swap_remove(which)));
+                    if !both.plain.samples.is_empty() {
+                        let which = which % both.plain.samples.len();
+                        both.claims.released(question(&both.plain.samples.swap_remove(which)));
+                        both.claim_anew()?;
                     }
                 }
             }
-            let standing: BTreeSet<&String> = plain.asking.values().chain(&plain.samples).collect();
-            for text in &standing {
-                let others = standing.iter().filter(|other| *other != text).copied();
-                prop_assert!(!Plain::similar(text, others), "{text:?} of {standing:?}");
-            }
-            prop_assert_eq!(claims.len(), standing.len());
+            both.check()?;
         }
-        while let Some(asker) = plain.asking.keys().next().copied() {
-            end(&mut claims, &mut plain, &mut dropped, asker, asker % 2 == 0)?;
+        while let Some(asker) = both.plain.asking.keys().next().copied() {
+            both.end(asker, asker % 2 == 0);
         }
-        prop_assert!(plain.waiting.is_empty(), "{:?} wait for ever", plain.waiting);
+        both.check()?;
+        prop_assert!(both.plain.waiting.is_empty(), "{:?} wait for ever", both.plain.waiting);
     }
 }
 

@@ -155,7 +155,7 @@ impl Generate {
         let live = Rc::new(RefCell::new(Live::default()));
         let (inbox, probe) = (Inbox::default(), ProbeHandle::new());
         let mut withdrawals = Withdrawals::new(context);
-        let mut near = NearDuplicates::new(context);
+        let mut near = NearDuplicates::new(worker, context);
         let mut review = Review::new(context, &numbers, &standing.progress);
         worker.dataflow_named("generate", |scope| {
             let combinations = scope.input_from(&mut input);
@@ -171,12 +171,10 @@ impl Generate {
             let (candidates, mut rest) = posted.ok_err(Posted::candidate);
             let mut candidates = candidates.concat(scope.input_from(&mut review.released));
             if let Some(near) = &mut near {
-                let samples = scope.input_from(&mut near.samples);
-                let posted =
-                    ask(candidates, samples, "Near", |_| near::WORKER, |_| near::WORKER, near.stage(), &near.mailbox);
+                let notes = near.build(scope);
+                let posted = ask(candidates, notes, "Near", |_| near::WORKER, |_| near::WORKER, near.stage(), &near.mailbox);
                 let (first, others) = posted.ok_err(Posted::candidate);
                 (candidates, rest) = (first, rest.concat(others));
-                near.build(scope);
             }
 
             let by_question = |candidate: &Candidate| candidate.question.0 as u64;
@@ -235,8 +233,9 @@ impl Generate {
         let Generate { withdrawals, holdings, near, review, standing, live, .. } = self;
         let loaded = withdrawals.load_samples(worker, context, &mine, holdings)?;
         let held = withdrawals.load_held(worker, context, &mine)?;
+        let of_near = (mine.as_slice(), &held);
+        near.iter_mut().try_for_each(|near| near.load(worker, context, of_near, |shard| review.is_due(shard)))?;
         review.load(worker, context, held)?;
-        near.iter_mut().try_for_each(|near| near.load(worker, context, &mine, |shard| review.is_due(shard)))?;
         standing.iter_mut().try_for_each(|standing| standing.load(worker, context, &mine))?;
         withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;
@@ -244,9 +243,7 @@ impl Generate {
         while self.flow.frontier() < gate {
             context.step(worker)?;
         }
-        if worker.index() as u64 == near::WORKER {
-            self.near.iter_mut().for_each(|near| near.tell(worker.peers() as u64));
-        }
+        self.near.iter_mut().for_each(NearDuplicates::begin);
         crate::fault::point("state loaded");
         Ok(loaded)
     }
@@ -268,7 +265,7 @@ impl Generate {
         let now = self.clock.tick(pace);
         self.advance_to(now);
         let mut moved = self.withdrawals.read(now, &mut self.live.borrow_mut())?;
-        moved += self.review.turn(context, &mut self.flow, (&self.withdrawals, self.near.as_ref()), &mut self.clock)?;
+        moved += self.review.turn(context, &mut self.flow, (&self.withdrawals, self.near.as_mut()), &mut self.clock)?;
         if !context.stopping() && self.review.is_over() {
             let Generate { flow, clock, granted, .. } = self;
             moved += flow.read(clock, &context.counters, |shard, origin, record| {
@@ -281,7 +278,7 @@ impl Generate {
         moved += self.questions.turn()
             + self.answers.turn()
             + self.judgements.turn()
-            + self.near.as_ref().map_or(0, NearDuplicates::turn);
+            + self.near.as_mut().map_or(0, NearDuplicates::turn);
         self.commit(context)?;
         self.find_the_end(context, graph_done)?;
         Ok(Phase::of(moved, self.flow.quiet()))
@@ -308,7 +305,7 @@ impl Generate {
             |number, progress, outputs| {
                 let mut batch = Batch::new(context, number);
                 review.settle(number, outputs.iter().map(|(origin, _)| origin.offset));
-                batch.add_all(outputs, review.is_over());
+                batch.add_all(outputs, review.is_apart());
                 for (sample, provenance) in batch.written.drain(..) {
                     withdrawals.written(sample, number, &provenance);
                 }
@@ -318,7 +315,7 @@ impl Generate {
                 let (withdrawn, forgotten) = withdrawals.take(number);
                 withdrawn.iter().for_each(|holding| batch.withdraw(holding));
                 forgotten.into_iter().for_each(|sample| batch.forget(sample));
-                review.commit(context, &mut batch, withdrawals, &withdrawn);
+                review.commit(context, &mut batch, withdrawals, (&withdrawn, near));
                 granted.settle(number, progress.position, &mut progress.counters);
                 match standing {
                     Some(standing) => {
@@ -347,8 +344,12 @@ impl Generate {
             self.withdrawals.end_now(context)?;
             self.after_graph = false;
         }
-        if self.review.is_over() && self.flow.drained() && self.withdrawals.drained() {
-            self.done.arrive();
+        let Generate { review, flow, withdrawals, near, .. } = self;
+        if review.is_over() && flow.drained() && withdrawals.drained() {
+            let rests = near.as_mut().is_none_or(|near| near.rest(|sample| withdrawals.holds(sample)));
+            if rests {
+                self.done.arrive();
+            }
         }
         Ok(())
     }

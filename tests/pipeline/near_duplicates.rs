@@ -7,7 +7,7 @@ use synthllm_operators::near::similarity;
 use synthllm_operators::record::Role;
 use synthllm_operators::shingle::shingles;
 use synthllm_testkit::corpus::{corpus, id};
-use synthllm_testkit::project::Project;
+use synthllm_testkit::project::{Project, wait_until};
 use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
 use crate::{Samples, project, requests, sound_samples};
@@ -82,20 +82,88 @@ fn one_of_each_group_is_answered_on_any_number_of_workers_and_the_others_are_cou
     }
 }
 
+/// How often the model was asked for questions, and for answers.
+fn asked(server: &ScriptedServer) -> (usize, usize) {
+    (requests(server, "level1"), requests(server, "answer"))
+}
+
+/// The document that the one sample of a group stands on.
+fn holder(project: &Project, kind: usize) -> String {
+    let samples = sound_samples(project);
+    let of_group = samples.values().filter(|sample| near(&sample.question, &question(kind, 0)));
+    let ids: Vec<&str> = of_group.map(|sample| sample.provenance.documents[0].id.as_str()).collect();
+    assert_eq!(ids.len(), 1, "one of group {kind} has a sample: {ids:?}");
+    ids[0].to_owned()
+}
+
 #[test]
 fn samples_of_earlier_runs_hold_back_what_is_similar_until_they_are_withdrawn() {
     let (server, project) = drained(&[question(0, 0)], "1");
     server.add_rule(says(1, &question(0, 1)));
-    server.add_rule(says(2, &question(0, 2)));
     project.ingest(&[document(1)]);
     project.drain();
     assert_eq!(texts(&sound_samples(&project)), BTreeSet::from([question(0, 0)]));
-    assert_eq!(project.logs().counted(Role::Generate, "near_duplicates"), 1);
+    assert_eq!((project.logs().counted(Role::Generate, "near_duplicates"), asked(&server)), (1, (2, 1)));
     project.delete(&[&id(0)]);
     project.drain();
-    project.ingest(&[document(2)]);
-    project.drain();
-    assert_eq!(texts(&sound_samples(&project)), BTreeSet::from([question(0, 2)]));
+    assert_eq!(texts(&sound_samples(&project)), BTreeSet::from([question(0, 1)]));
+    assert_eq!((project.logs().held().len(), asked(&server)), (0, (2, 2)), "its question is not asked for again");
+}
+
+#[test]
+fn of_many_similar_questions_the_next_takes_over_whenever_a_sample_goes_and_all_come_in_the_end() {
+    for workers in ["1", "3"] {
+        let questions: Vec<String> = (0..10).map(|number| question(number % 2, number / 2)).collect();
+        let (server, project) = drained(&questions, workers);
+        for gone in 1..5 {
+            project.delete(&[&holder(&project, 0), &holder(&project, 1)]);
+            project.succeed(&["run", "--drain", "--workers", workers]);
+            assert_eq!(sound_samples(&project).len(), 2, "{workers} workers, {gone} of five are gone");
+            assert_eq!(project.logs().held().len(), 2 * (4 - gone));
+        }
+        project.delete(&[&holder(&project, 0), &holder(&project, 1)]);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        assert_eq!((sound_samples(&project).len(), project.logs().held().len()), (0, 0));
+        assert_eq!(asked(&server), (10, 10), "each question is asked for once, and answered once in its turn");
+    }
+}
+
+#[test]
+fn what_a_withdrawn_sample_held_back_comes_also_when_the_run_is_killed() {
+    for (point, workers) in
+        [("snapshot taken:1", "2"), ("commit confirmed:1", "1"), ("commit confirmed:2", "3"), ("before commit:2", "2")]
+    {
+        let questions: Vec<String> = (0..6).map(|number| question(number % 2, number / 2)).collect();
+        let (server, project) = drained(&questions, workers);
+        let before = sound_samples(&project);
+        project.delete(&[&holder(&project, 0), &holder(&project, 1)]);
+        let mut command = project.command();
+        command.args(["run", "--drain", "--workers", workers]).env("SYNTHLLM_FAULT", point);
+        assert!(!command.output().expect("it starts").status.success(), "{point} is not reached");
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        let after = sound_samples(&project);
+        assert_eq!((after.len(), project.logs().held().len()), (2, 2), "{point}");
+        assert!(after.keys().all(|id| !before.contains_key(id)));
+        assert_eq!(asked(&server).0, 6, "{point}: no question is asked for again");
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_lets_the_next_one_in_while_others_come() {
+    let questions: Vec<String> = (0..4).map(|number| question(0, number)).collect();
+    let (server, project) = drained(&questions, "2");
+    let gone = holder(&project, 0);
+    let mut run = project.start(&["run", "--workers", "2"]);
+    server.add_rule(says(7, &question(1, 0)));
+    project.delete(&[&gone]);
+    project.ingest(&[document(7)]);
+    wait_until("both stand", || {
+        let texts = texts(&project.logs().samples());
+        texts.contains(&question(1, 0)) && texts.len() == 2 && project.logs().held().len() == 2
+    });
+    run.signal("TERM");
+    assert_eq!(run.wait(), Some(0));
+    assert_ne!(holder(&project, 0), gone);
 }
 
 #[test]

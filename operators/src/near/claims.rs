@@ -5,8 +5,10 @@
 //! Law: the questions that are asked or have a sample are pairwise not similar (but for samples that were committed before as they are), and
 //! the earlier stays: a claim waits only for one that is being asked, and is dropped only when a similar one has a sample. When
 //! the question for which it waits gets none, it claims anew, after those that waited longer. Equal questions are one: any number may be asked
-//! at a time (see [`crate::holders`], which answers one of them). See [`super`] for what is similar.
-//! Cost: O(log questions) and a comparison with each candidate that shares a key; memory as in [`super`], and about 100 bytes a question.
+//! at a time (see [`crate::holders`], which answers one of them). See [`super`] for what is similar. What was dropped is freed, to
+//! claim anew, when the question for which it was has no sample any more; so that every dropped one is similar to a question with a sample.
+//! Cost: O(log questions) and a comparison with each candidate that shares a key; memory as in [`super`], about 100 bytes a question,
+//! and about 60 for each one that was dropped.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +48,9 @@ pub struct Crowded {
     pub similarity: f64,
 }
 
+/// A question that was dropped: the sample that it would have become, and the shard that holds it back.
+pub type Dropped = (Id, u32);
+
 /// What an outcome leads to.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Follows {
@@ -63,6 +68,9 @@ pub struct Claims {
     texts: BTreeMap<Id, Text>,
     /// The question of each text of `near`.
     questions: BTreeMap<u64, Id>,
+    /// What was dropped, by the question for which it was.
+    dropped: BTreeMap<Id, Vec<Dropped>>,
+    freed: Vec<Dropped>,
 }
 
 #[derive(Debug)]
@@ -86,7 +94,14 @@ impl Claims {
     /// # Panics
     /// If the threshold is not in `(0, 1]`.
     pub fn new(settings: Settings) -> Self {
-        Claims { near: Near::new(settings), next: ASKED, texts: BTreeMap::new(), questions: BTreeMap::new() }
+        Claims {
+            near: Near::new(settings),
+            next: ASKED,
+            texts: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            freed: Vec::new(),
+        }
     }
 
     /// An asker has a question.
@@ -157,6 +172,23 @@ impl Claims {
             text.samples = text.samples.saturating_sub(1);
             self.forget_unused(question);
         }
+        self.free_unless_sampled(question);
+    }
+
+    /// A question was dropped since this one has a sample (or had one, when it is told at the start).
+    pub fn dropped(&mut self, of: Id, dropped: Dropped) {
+        self.dropped.entry(of).or_default().push(dropped);
+    }
+
+    /// At the start, when all is told: frees what was dropped for questions that have no sample any more.
+    pub fn settle(&mut self) {
+        let all: Vec<Id> = self.dropped.keys().copied().collect();
+        all.into_iter().for_each(|of| self.free_unless_sampled(of));
+    }
+
+    /// What may claim anew.
+    pub fn take_freed(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.freed)
     }
 
     /// Questions that are asked or have a sample.
@@ -178,6 +210,12 @@ impl Claims {
         self.near.insert(place, shingles);
         self.questions.insert(place, question);
         self.texts.entry(question).or_insert(Text { place, asking: 0, samples: 0, waiting: Vec::new() })
+    }
+
+    fn free_unless_sampled(&mut self, question: Id) {
+        if self.texts.get(&question).is_none_or(|text| text.samples == 0) {
+            self.freed.extend(self.dropped.remove(&question).unwrap_or_default());
+        }
     }
 
     fn forget_unused(&mut self, question: Id) {

@@ -1,37 +1,49 @@
 //! Of similar questions only one is answered: all of them pass one worker, the first, which knows what is asked and what has a sample.
-//! At the start it also tells which samples are too many by the present threshold, for the review of samples that follows when that has changed.
+//! It tells the others, at the start, which samples are too many by the present threshold, for the review of samples when that has changed;
+//! and at any time, which questions are no longer held back since the sample that they are like is gone.
+
+mod stage;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use synthllm_log::{LogName, Record};
-use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
+use synthllm_operators::ask::{Case, Mailbox};
+use synthllm_operators::codec;
 use synthllm_operators::id::{self, Id};
 use synthllm_operators::near::Settings;
-use synthllm_operators::near::claims::{Claim, Claims, Crowded};
+use synthllm_operators::near::claims::{Claims, Crowded, Dropped};
+use synthllm_operators::record::Held;
 use synthllm_operators::shingle::shingles;
 use timely::dataflow::operators::{Input, Probe};
-use timely::dataflow::{InputHandleVec, ProbeHandle, Scope};
+use timely::dataflow::{InputHandleVec, ProbeHandle, Scope, Stream};
 use timely::worker::Worker;
 
+use self::stage::Questions;
 use super::super::Context;
 use super::super::clock::Clock;
 use super::super::flow::{self, Inbox};
 use super::filters::{Reason, Rejection};
-use super::questions::Posted;
-use super::{Candidate, withdrawals};
+use super::withdrawals;
+use super::withdrawals::Tombstones;
 
 /// The worker that all questions pass.
 pub(super) const WORKER: u64 = 0;
 
-/// A committed sample of a question: its shingles, or nothing when it is withdrawn.
+/// What [`WORKER`] must know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Sampled {
-    question: Id,
-    shingles: Option<Box<[u64]>>,
+pub(super) enum Note {
+    /// A question has a committed sample.
+    Sampled { question: Id, shingles: Box<[u64]> },
+    /// It has one no longer, or not after all.
+    Released { question: Id },
+    /// One is held back since this one has a sample.
+    Dropped { of: Id, dropped: Dropped },
+    /// A worker has said all that it will say, in a run that drains.
+    Rest,
 }
 
 /// What became of a question that was allowed.
@@ -43,25 +55,44 @@ pub(super) struct Ended {
     pub sampled: bool,
 }
 
-/// A question whose sample is too many, and why; to a worker.
+/// What [`WORKER`] tells a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct TooMany {
+enum Told {
+    /// A question whose sample is too many, and why.
+    TooMany { question: Id, rejection: Rejection },
+    /// A sample that is no longer held back by a similar one.
+    Free { sample: Id },
+    /// All workers rest, and this one has heard all.
+    Rested,
+}
+
+/// A message, to a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Mail {
     to: u64,
-    question: Id,
-    rejection: Rejection,
+    told: Told,
+}
+
+/// What [`WORKER`] knows.
+struct Known {
+    claims: Claims,
+    resting: u64,
 }
 
 /// The near-duplicates of a run, as the role sees them.
 pub(super) struct NearDuplicates {
     settings: Settings,
-    /// On [`WORKER`], all of them.
-    claims: Rc<RefCell<Claims>>,
-    /// What [`WORKER`] tells at the start, and what has come of it.
-    telling: InputHandleVec<u64, TooMany>,
-    told: Inbox<TooMany>,
+    known: Rc<RefCell<Known>>,
+    peers: u64,
+    is_first: bool,
+    telling: InputHandleVec<u64, Mail>,
+    told: Inbox<Mail>,
     heard: ProbeHandle<u64>,
-    /// Samples that are committed or withdrawn.
-    pub samples: InputHandleVec<u64, Sampled>,
+    too_many: HashMap<Id, Rejection>,
+    freed: BTreeSet<Id>,
+    /// Whether this worker has said that it rests, and has heard that all do.
+    rests: (bool, bool),
+    notes: InputHandleVec<u64, Note>,
     /// What became of questions, on [`WORKER`].
     pub ended: Inbox<Ended>,
     /// Brings it to the stage.
@@ -70,81 +101,174 @@ pub(super) struct NearDuplicates {
 
 impl NearDuplicates {
     /// Nothing, unless they are to be looked for.
-    pub fn new(context: &Context) -> Option<Self> {
+    pub fn new(worker: &Worker, context: &Context) -> Option<Self> {
         let settings = Settings { threshold: context.config.filters.near_duplicates?, ..Settings::default() };
-        let (samples, ended, mailbox) = (InputHandleVec::new(), Inbox::default(), Mailbox::default());
-        let claims = Rc::new(RefCell::new(Claims::new(settings)));
+        let (notes, ended, mailbox) = (InputHandleVec::new(), Inbox::default(), Mailbox::default());
+        let known = Rc::new(RefCell::new(Known { claims: Claims::new(settings), resting: 0 }));
         let (telling, told, heard) = (InputHandleVec::new(), Inbox::default(), ProbeHandle::new());
-        Some(NearDuplicates { settings, claims, telling, told, heard, samples, ended, mailbox })
+        let (peers, is_first) = (worker.peers() as u64, worker.index() as u64 == WORKER);
+        let (too_many, freed, rests) = (HashMap::new(), BTreeSet::new(), (false, false));
+        Some(NearDuplicates {
+            settings,
+            known,
+            peers,
+            is_first,
+            telling,
+            told,
+            heard,
+            too_many,
+            freed,
+            rests,
+            notes,
+            ended,
+            mailbox,
+        })
     }
 
-    /// Carries what is told to the workers.
-    pub fn build(&mut self, scope: Scope<'_, u64>) {
-        flow::collect(scope.input_from(&mut self.telling), |it| it.to, &self.told).probe_with(&self.heard);
+    /// The dataflow's part: what the workers note, for the stage; and what the first one tells them.
+    pub fn build<'scope>(&mut self, scope: Scope<'scope, u64>) -> Stream<'scope, u64, Vec<Note>> {
+        flow::collect(scope.input_from(&mut self.telling), |mail| mail.to, &self.told).probe_with(&self.heard);
+        scope.input_from(&mut self.notes)
     }
 
+    /// Nothing comes before this epoch any more.
     pub fn advance_to(&mut self, now: u64) {
-        if *self.samples.time() < now {
-            self.samples.advance_to(now);
+        if *self.notes.time() < now {
+            self.notes.advance_to(now);
         }
         if *self.telling.time() < now {
             self.telling.advance_to(now);
         }
     }
 
-    /// Tells, once all samples are loaded, at the gate's epoch.
-    pub fn tell(&mut self, peers: u64) {
-        for Crowded { question, of, similarity } in self.claims.borrow().crowded() {
-            let rejection = near_duplicate(of, similarity);
-            (0..peers).for_each(|to| self.telling.send(TooMany { to, question, rejection: rejection.clone() }));
+    /// Tells, on [`WORKER`], what follows from all that was loaded; at the gate's epoch.
+    pub fn begin(&mut self) {
+        if !self.is_first {
+            return;
+        }
+        let crowded = {
+            let claims = &mut self.known.borrow_mut().claims;
+            claims.settle();
+            claims.crowded()
+        };
+        for Crowded { question, of, similarity } in crowded {
+            self.tell_all(&Told::TooMany { question, rejection: near_duplicate(of, similarity) });
         }
         self.telling.flush();
     }
 
+    fn tell_all(&mut self, told: &Told) {
+        (0..self.peers).for_each(|to| self.telling.send(Mail { to, told: told.clone() }));
+    }
+
     /// The questions whose samples are too many, as soon as all are known.
-    pub fn too_many(&self) -> Option<HashMap<Id, Rejection>> {
+    pub fn too_many(&mut self) -> Option<HashMap<Id, Rejection>> {
         if self.heard.less_equal(&Clock::GATE) {
             return None;
         }
-        let told = self.told.borrow_mut().drain(..).map(|(_, it)| (it.question, it.rejection)).collect();
-        Some(told)
+        self.hear();
+        Some(std::mem::take(&mut self.too_many))
+    }
+
+    fn hear(&mut self) {
+        for (_, Mail { told, .. }) in self.told.borrow_mut().drain(..) {
+            match told {
+                Told::TooMany { question, rejection } => _ = self.too_many.insert(question, rejection),
+                Told::Free { sample } => _ = self.freed.insert(sample),
+                Told::Rested => self.rests.1 = true,
+            }
+        }
+    }
+
+    /// Takes at most so many of the samples that are no longer held back by a similar one, of those that are held now.
+    pub fn take_freed(&mut self, is_held: impl Fn(Id) -> bool, most: usize) -> BTreeSet<Id> {
+        let freed: BTreeSet<Id> = self.freed.iter().copied().filter(|sample| is_held(*sample)).take(most).collect();
+        self.freed.retain(|sample| !freed.contains(sample));
+        freed
+    }
+
+    /// This worker has nothing more to say in a run that drains. Returns whether nobody has, and nothing is left that was freed.
+    pub fn rest(&mut self, is_held: impl Fn(Id) -> bool) -> bool {
+        if !std::mem::replace(&mut self.rests.0, true) {
+            self.note(Note::Rest);
+        }
+        self.rests.1 && !self.freed.iter().any(|sample| is_held(*sample))
     }
 
     /// The stage.
     pub fn stage(&self) -> Questions {
-        Questions { claims: Rc::clone(&self.claims), length: self.settings.shingle, open: HashMap::new() }
+        Questions::new(Rc::clone(&self.known), self.settings.shingle)
     }
 
-    /// Reads this worker's partitions of `samples`. What another filter will drop holds nothing back.
+    /// Reads this worker's partitions of `samples`, and of `held`. What another filter will drop holds nothing back.
     pub fn load(
         &mut self,
         worker: &mut Worker,
         context: &Context,
-        mine: &[u32],
+        (mine, held): (&[u32], &Tombstones),
         is_reviewed: impl Fn(u32) -> bool,
     ) -> Result<()> {
-        let (samples, length) = (&mut self.samples, self.settings.shingle);
+        let (notes, length) = (&mut self.notes, self.settings.shingle);
         withdrawals::read_live(worker, context, LogName::Samples, mine, |_, record| {
-            let question = question(record).with_context(|| withdrawals::place(LogName::Samples, record))?;
-            if is_reviewed(record.partition) && context.filters.rejection(&question).is_some() {
+            let text = question(record).with_context(|| withdrawals::place(LogName::Samples, record))?;
+            if is_reviewed(record.partition) && context.filters.rejection(&text).is_some() {
                 return Ok(());
             }
-            samples.send(Sampled { question: id::question(&question), shingles: Some(shingles(&question, length)) });
+            notes.send(Note::Sampled { question: id::question(&text), shingles: shingles(&text, length) });
+            Ok(())
+        })?;
+        held.read_live(worker, context, LogName::Held, mine, |sample, record| {
+            let held: Held = codec::decode(record.value.as_deref().unwrap_or_default())
+                .with_context(|| withdrawals::place(LogName::Held, record))?;
+            let dropped = (sample, record.partition);
+            notes.send_batch(&mut blocker(&held).map(|of| Note::Dropped { of, dropped }).into_iter().collect());
             Ok(())
         })
     }
 
-    /// A sample is withdrawn, or was not written after all.
-    pub fn released(&mut self, question: Id) {
-        self.samples.send(Sampled { question, shingles: None });
-        self.samples.flush();
+    fn note(&mut self, note: Note) {
+        self.notes.send(note);
+        self.notes.flush();
     }
 
-    /// Brings the outcomes to the stage. Returns how many.
-    pub fn turn(&self) -> usize {
+    /// A sample is withdrawn, or was not written after all.
+    pub fn released(&mut self, question: Id) {
+        self.note(Note::Released { question });
+    }
+
+    /// A sample that stood is held back by a shard.
+    pub fn demoted(&mut self, sample: Id, shard: u32, held: &Held) {
+        if let Some(of) = blocker(held) {
+            self.note(Note::Dropped { of, dropped: (sample, shard) });
+        }
+    }
+
+    /// Brings the outcomes to the stage, and tells what follows from the notes. Returns how much.
+    pub fn turn(&mut self) -> usize {
+        self.hear();
         let ended: Vec<(u64, Ended)> = self.ended.borrow_mut().drain(..).collect();
         let count = ended.len();
         ended.into_iter().for_each(|(_, ended)| self.mailbox.deliver(ended.claim, ended.sampled));
+        count + if self.is_first { self.tell() } else { 0 }
+    }
+
+    fn tell(&mut self) -> usize {
+        let (freed, all_rest) = {
+            let mut known = self.known.borrow_mut();
+            let all_rest = known.resting == self.peers;
+            known.resting -= if all_rest { self.peers } else { 0 };
+            (known.claims.take_freed(), all_rest)
+        };
+        let count = freed.len();
+        for (sample, shard) in freed {
+            self.telling.send(Mail { to: u64::from(shard) % self.peers, told: Told::Free { sample } });
+        }
+        if all_rest {
+            self.tell_all(&Told::Rested);
+        }
+        if count > 0 || all_rest {
+            self.telling.flush();
+        }
         count
     }
 }
@@ -158,74 +282,12 @@ fn question(record: &Record) -> Result<String> {
     Ok(of_sample.question)
 }
 
-/// The stage: a question goes on, waits until a similar one has its outcome, or is dropped. Its case is open until its own outcome is known.
-pub(super) struct Questions {
-    claims: Rc<RefCell<Claims>>,
-    length: usize,
-    open: HashMap<Case, Open>,
-}
-
-enum Open {
-    Waits(Candidate),
-    Asked(Id),
-}
-
-type Output<'t> = &'t mut Turn<(), Posted>;
-
-impl Stage for Questions {
-    type Item = Candidate;
-    type Note = Sampled;
-    type Call = ();
-    type Reply = bool;
-    type Output = Posted;
-
-    fn open(&mut self, case: Case, candidate: Candidate, turn: Output<'_>) {
-        let shingles = shingles(&candidate.sample.question, self.length);
-        let claim = self.claims.borrow_mut().claim(candidate.question, shingles, case);
-        match claim {
-            Claim::Go => self.let_go(case, candidate, turn),
-            Claim::Waits => _ = self.open.insert(case, Open::Waits(candidate)),
-            Claim::NearDuplicate { of, similarity } => drop_one(case, candidate, (of, similarity), turn),
-        }
-    }
-
-    fn reply(&mut self, case: Case, sampled: bool, turn: Output<'_>) {
-        let Some(Open::Asked(question)) = self.open.remove(&case) else { return };
-        turn.close(case);
-        let follows = self.claims.borrow_mut().outcome(question, sampled);
-        for case in follows.go {
-            if let Some(Open::Waits(candidate)) = self.open.remove(&case) {
-                self.let_go(case, candidate, turn);
-            }
-        }
-        for (case, of, similarity) in follows.dropped {
-            if let Some(Open::Waits(candidate)) = self.open.remove(&case) {
-                drop_one(case, candidate, (of, similarity), turn);
-            }
-        }
-    }
-
-    fn note(&mut self, Sampled { question, shingles }: Sampled) {
-        match shingles {
-            Some(shingles) => self.claims.borrow_mut().committed(question, shingles),
-            None => self.claims.borrow_mut().released(question),
-        }
-    }
-}
-
-impl Questions {
-    fn let_go(&mut self, case: Case, mut candidate: Candidate, turn: Output<'_>) {
-        self.open.insert(case, Open::Asked(candidate.question));
-        candidate.claim = Some(case);
-        turn.give(case, Posted::Candidate(Box::new(candidate)));
-    }
-}
-
-fn drop_one(case: Case, candidate: Candidate, (of, similarity): (Id, f64), turn: Output<'_>) {
-    turn.give(case, Posted::Made(candidate.rejected(near_duplicate(of, similarity))));
-    turn.close(case);
-}
-
 fn near_duplicate(of: Id, similarity: f64) -> Rejection {
     Rejection { reason: Reason::NearDuplicate, details: format!("{similarity:.2} like the question {of}") }
+}
+
+/// The question that a held one is like, as [`near_duplicate`] says it.
+fn blocker(held: &Held) -> Option<Id> {
+    let of = held.details.rsplit(' ').next().filter(|_| held.reason == Reason::NearDuplicate.name());
+    of?.parse().ok()
 }

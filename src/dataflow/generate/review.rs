@@ -9,10 +9,12 @@
 //! Law: after a review the live samples pass the filters of now, and `held` has what a filter drops, what is like a sample, and what
 //! could not be answered. It is the same as if the filters had always been there, but for which of similar questions stays: of samples that
 //! stand, the first in the order of their questions' ids.
+//! In a run, a question that is like a sample goes on when that sample is withdrawn: then no combinations are read until those under
+//! way have ended, it is offered, and what came of it is committed.
 //! A crash costs nothing: the digest is committed when all is done, what was dropped or released is not found again, and answers
 //! are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
-//! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start; the window in
-//! memory.
+//! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start, and one whenever samples
+//! are withdrawn that hold questions back; the window in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -36,12 +38,13 @@ use super::super::clock::Clock;
 use super::super::estimate::OfCombinations;
 use super::super::flow::Flow;
 use super::super::inquiry::Spent;
+use super::super::shard::Shard;
 use super::answers::Holding;
 use super::batch::Batch;
 use super::filters::{Filters, Reason, Rejection};
 use super::judgements::SCORE;
 use super::near::NearDuplicates;
-use super::withdrawals::{Tombstones, Withdrawals, place, starts};
+use super::withdrawals::{Tombstones, Withdrawals, place, sample_id, starts};
 use super::{Candidate, Decision, Work};
 
 /// Records are read in batches of at most so many.
@@ -79,6 +82,8 @@ enum Stage {
     /// `samples` is read, then `held`.
     Samples(Scan),
     Held(Scan),
+    /// `held` is read for what a withdrawn sample no longer holds back, while the combinations under way end.
+    Freed(Freed),
     /// What was offered is in flight.
     Offered,
     /// All is committed but the digest.
@@ -98,6 +103,15 @@ struct Book {
 struct Scan {
     reader: Option<Box<dyn Reader>>,
     positions: BTreeMap<u32, u64>,
+}
+
+/// A search for some questions that are held back.
+struct Freed {
+    book: Book,
+    scan: Scan,
+    wanted: BTreeSet<Id>,
+    /// The last record of each.
+    found: BTreeMap<Id, (u32, Box<Held>)>,
 }
 
 /// What a shard has found.
@@ -165,19 +179,27 @@ impl Review {
         matches!(self.stage, Stage::Over)
     }
 
+    /// Whether what comes out is that of combinations, and not of what was offered.
+    pub fn is_apart(&self) -> bool {
+        matches!(self.stage, Stage::Over | Stage::Freed(_))
+    }
+
     /// One turn. Returns how much has moved.
     pub fn turn(
         &mut self,
         context: &Context,
         flow: &mut Combinations,
-        (withdrawals, near): (&Withdrawals, Option<&NearDuplicates>),
+        (withdrawals, mut near): (&Withdrawals, Option<&mut NearDuplicates>),
         clock: &mut Clock,
     ) -> Result<usize> {
-        if context.stopping() || self.is_over() {
+        if self.too_many.is_none() {
+            self.too_many = near.as_mut().map_or_else(|| Some(HashMap::new()), |near| near.too_many());
+        }
+        if context.stopping() {
             return Ok(0);
         }
-        if self.too_many.is_none() {
-            self.too_many = near.map_or_else(|| Some(HashMap::new()), NearDuplicates::too_many);
+        if self.is_over() {
+            return near.map_or(Ok(0), |near| self.look_for_freed(context, flow, withdrawals, near));
         }
         let moved = self.read(withdrawals)? + self.offer(flow, clock);
         let committed = self.verdicts.is_empty() && self.due.keys().all(|shard| flow.shards[shard].is_empty());
@@ -186,7 +208,17 @@ impl Review {
                 Stage::Held(self.books[1].scan(context, LogName::Held)?)
             }
             Stage::Held(scan) if scan.has_reached(&self.books[1].ends) => Stage::Offered,
-            Stage::Offered if committed && self.waiting.is_empty() => Stage::Ending,
+            Stage::Freed(freed) if freed.has_all() && flow.shards.values().all(Shard::is_empty) => {
+                self.waiting.extend(freed.take(context, withdrawals));
+                Stage::Offered
+            }
+            Stage::Offered if committed && self.waiting.is_empty() => {
+                if self.due.is_empty() {
+                    Stage::Over
+                } else {
+                    Stage::Ending
+                }
+            }
             stage => stage,
         };
         Ok(moved)
@@ -194,7 +226,7 @@ impl Review {
 
     /// The shards that have something to commit without any output of a combination.
     pub fn owing(&self, flow: &Combinations) -> BTreeSet<u32> {
-        if self.is_over() {
+        if self.is_apart() {
             return BTreeSet::new();
         }
         let frontier = flow.frontier();
@@ -216,7 +248,7 @@ impl Review {
         context: &Context,
         batch: &mut Batch<'_>,
         withdrawals: &mut Withdrawals,
-        withdrawn: &[Holding],
+        (withdrawn, near): (&[Holding], &mut Option<NearDuplicates>),
     ) {
         let number = batch.number;
         if matches!(self.stage, Stage::Samples(_)) {
@@ -227,13 +259,14 @@ impl Review {
                 Verdict::Drop(sample, held) if !self.withdrawn.contains(&sample) => {
                     batch.demote(sample, &held);
                     withdrawals.demoted(sample);
+                    near.iter_mut().for_each(|near| near.demoted(sample, number, &held));
                 }
                 Verdict::Again(sample, held) if withdrawals.holds(sample) => batch.hold(sample, &held, true),
                 Verdict::Drop(..) | Verdict::Again(..) => (),
             }
         }
         let ending = matches!(self.stage, Stage::Ending);
-        if (ending || self.is_over())
+        if (ending || self.is_apart())
             && let Some(Account { dropped, offered, .. }) = self.due.remove(&number)
         {
             batch.reviewed(self.filters.digest());
@@ -244,6 +277,28 @@ impl Review {
         }
     }
 
+    /// Begins to look for what a withdrawn sample no longer holds back, if there is any and all that is held is in the log.
+    fn look_for_freed(
+        &mut self,
+        context: &Context,
+        flow: &Combinations,
+        withdrawals: &Withdrawals,
+        near: &mut NearDuplicates,
+    ) -> Result<usize> {
+        if !flow.shards.values().all(Shard::idle) {
+            return Ok(0);
+        }
+        let wanted = near.take_freed(|sample| withdrawals.holds(sample), MOST_VERDICTS);
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        let mine: Vec<u32> = flow.shards.keys().copied().collect();
+        let book = Book { tombstones: Tombstones::default(), ends: context.ends_now(LogName::Held, &mine)? };
+        let scan = book.scan(context, LogName::Held)?;
+        self.stage = Stage::Freed(Freed { book, scan, wanted, found: BTreeMap::new() });
+        Ok(1)
+    }
+
     fn read(&mut self, withdrawals: &Withdrawals) -> Result<usize> {
         let verdicts: usize = self.verdicts.values().map(Vec::len).sum();
         if verdicts.max(self.waiting.len()) >= MOST_VERDICTS || self.too_many.is_none() {
@@ -252,6 +307,7 @@ impl Review {
         let records = match &mut self.stage {
             Stage::Samples(scan) => scan.read(LogName::Samples)?,
             Stage::Held(scan) => scan.read(LogName::Held)?,
+            Stage::Freed(freed) => return freed.read(),
             _ => return Ok(0),
         };
         let of_samples = matches!(self.stage, Stage::Samples(_));
@@ -344,6 +400,35 @@ impl Book {
     fn live(&self, log: LogName, record: &Record) -> Result<Option<Id>> {
         let known = self.ends.get(&record.partition).is_some_and(|end| record.offset < *end);
         if known { self.tombstones.live(log, record) } else { Ok(None) }
+    }
+}
+
+impl Freed {
+    fn read(&mut self) -> Result<usize> {
+        let records = self.scan.read(LogName::Held)?;
+        for record in &records {
+            let id = sample_id(LogName::Held, record)?;
+            match &record.value {
+                _ if !self.wanted.contains(&id) => (),
+                None => _ = self.found.remove(&id),
+                Some(value) => {
+                    let held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
+                    self.found.insert(id, (record.partition, held));
+                }
+            }
+        }
+        Ok(records.len())
+    }
+
+    fn has_all(&self) -> bool {
+        self.scan.has_reached(&self.book.ends)
+    }
+
+    /// What is still held, but of levels that have a target: for these others are drawn.
+    fn take(self, context: &Context, withdrawals: &Withdrawals) -> impl Iterator<Item = (u32, Id, Box<Held>)> {
+        let target = &context.config.generate.target;
+        let is_free = |id: Id, held: &Held| withdrawals.holds(id) && target.of(held.sample.level).is_none();
+        self.found.into_iter().filter(move |(id, (_, held))| is_free(*id, held)).map(|(id, (shard, held))| (shard, id, held))
     }
 }
 

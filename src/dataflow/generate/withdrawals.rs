@@ -289,7 +289,7 @@ impl Tombstones {
     }
 
     /// The second pass.
-    fn read_live(
+    pub fn read_live(
         &self,
         worker: &mut Worker,
         context: &Context,
@@ -344,7 +344,7 @@ pub(super) fn place(log: LogName, record: &Record) -> String {
     format!("can't read {}/{} at offset {}", log.name(), record.partition, record.offset)
 }
 
-fn sample_id(log: LogName, record: &Record) -> Result<Id> {
+pub(super) fn sample_id(log: LogName, record: &Record) -> Result<Id> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     key.parse().with_context(|| format!("{}: the key {key:?} is no id", place(log, record)))
 }
