@@ -2,9 +2,9 @@
 //!
 //! Input: names with embeddings that come and go, and the threshold. Output: the changes of the map of aliases, as `(alias, name, diff)`: what a name
 //! stood for is retracted, what it stands for is inserted.
-//! Law: after any history the map is a function of the names that are in and of the threshold. In the order of [`Key`] each name becomes an alias of
-//! the most similar name before it that is no alias, if their cosine is at least the threshold, else it stands for itself; of equally similar
-//! ones the first counts. So what a name stands for is no alias, and names that are no aliases are pairwise below the threshold.
+//! Law: after any history the map is a function of the names that are in and of the threshold. In the order of their length in characters, then of
+//! their text, each name becomes an alias of the most similar name before it that is no alias, if their cosine is at least the threshold, else it stands for
+//! itself; of equally similar ones the first counts. So what a name stands for is no alias, and names that are no aliases are pairwise below the threshold.
 //! Cost: n names at once take n²/2 dot products, as does another threshold; they are computed in blocks that stay in the cache. A name that comes
 //! or goes takes n dot products, and so does each name that has to decide again: those near a name that became an alias or ceased to be one.
 //! Memory: the embeddings, as 32-bit numbers.
@@ -129,8 +129,8 @@ impl Merges {
             return;
         }
         self.take(&key, gone, moved);
-        let length = self.names.first_key_value().map_or(vector.len(), |(_, name)| name.vector.len());
-        assert_eq!(vector.len(), length, "embeddings must have the same length");
+        let dimensions = self.names.first_key_value().map_or(vector.dimensions(), |(_, name)| name.vector.dimensions());
+        assert_eq!(vector.dimensions(), dimensions, "embeddings must have the same length");
         self.names.insert(key, Name { vector, stands: Stands::Undecided, open: true });
     }
 

@@ -125,3 +125,10 @@ fn a_cosine_is_what_double_precision_says_whichever_way_it_is_asked() {
     assert_eq!(cosine(&vector(5), &vector(5)), Cosine::of(1.0));
     assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), Cosine::of(0.0));
 }
+
+#[test]
+#[should_panic(expected = "embeddings must have the same length")]
+fn embeddings_of_another_length_are_refused() {
+    let insert = |name: &str, numbers| Change::Insert(name.to_owned(), vec![1.0; numbers]);
+    Merges::new(Cosine::of(0.9)).apply([insert("a", 5), insert("b", 7)]);
+}

@@ -34,7 +34,10 @@ pub fn cosine(one: &[f32], other: &[f32]) -> Cosine {
 
 /// A vector scaled to length 1; one of zeros stays as it is. Zeros fill it up to whole lanes.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Unit(Box<[f32]>);
+pub(super) struct Unit {
+    numbers: Box<[f32]>,
+    dimensions: usize,
+}
 
 impl Unit {
     pub(super) fn of(vector: &[f32]) -> Self {
@@ -42,12 +45,12 @@ impl Unit {
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
         let scaled = vector.iter().map(|number| (f64::from(*number) * scale) as f32);
         let zeros = vector.len().next_multiple_of(LANES) - vector.len();
-        Unit(scaled.chain(std::iter::repeat_n(0.0, zeros)).collect())
+        Unit { numbers: scaled.chain(std::iter::repeat_n(0.0, zeros)).collect(), dimensions: vector.len() }
     }
 
-    /// How many numbers it has, filled up.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// How many numbers it has, without those that fill it up.
+    pub(super) fn dimensions(&self) -> usize {
+        self.dimensions
     }
 
     /// The cosines with others of the same length, in their order. Four at once take less time, for each of our numbers is then read once.
@@ -59,8 +62,8 @@ impl Unit {
 
     fn dots<const MANY: usize>(&self, others: [&Unit; MANY]) -> [f32; MANY] {
         let mut sums = [[0.0_f32; LANES]; MANY];
-        let mut rests = others.map(|other| other.0.as_chunks::<LANES>().0.iter());
-        for ours in self.0.as_chunks::<LANES>().0 {
+        let mut rests = others.map(|other| other.numbers.as_chunks::<LANES>().0.iter());
+        for ours in self.numbers.as_chunks::<LANES>().0 {
             for (sum, rest) in sums.iter_mut().zip(&mut rests) {
                 let Some(theirs) = rest.next() else { continue };
                 for lane in 0..LANES {
