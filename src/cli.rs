@@ -1,6 +1,7 @@
 //! The command line. Every word that a user reads here is under snapshot test (`tests/cli.rs`).
 
 mod export;
+mod merge;
 mod report;
 mod scaling;
 mod screen;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use synthllm_operators::record::Role;
 
 pub use self::export::ExportArgs;
+pub use self::merge::MergeArgs;
 pub use self::report::ReportArgs;
 pub use self::scaling::{LawArgs, ScalingArgs, ScalingCommand, ScalingFitArgs, ScalingPlotArgs, ScalingPredictArgs};
 pub use self::screen::{ScreenArgs, ScreenCommand, ScreenEvalArgs, ScreenListArgs, ScreenSelectArgs, ScreenTrainArgs};
@@ -68,7 +70,7 @@ pub enum Command {
     Delete(DeleteArgs),
     /// Pay again on purpose: extract documents anew, and replace the samples grounded on each alone
     Redo(RedoArgs),
-    /// Look at the concept graph
+    /// Look at the concept graph, and propose which concepts are one
     Graph(GraphArgs),
     /// Estimate calls, tokens and cost of a run before it is made
     Plan(PlanArgs),
@@ -220,7 +222,7 @@ pub struct RedoArgs {
 /// `graph`
 #[derive(Args, Debug)]
 pub struct GraphArgs {
-    /// What to look at
+    /// What to do
     #[command(subcommand)]
     pub command: GraphCommand,
 }
@@ -234,6 +236,8 @@ pub enum GraphCommand {
     Neighbors(NeighborsArgs),
     /// Draw combinations over all documents without asking any model, one JSON object a line
     Draw(DrawArgs),
+    /// Propose which concepts are one under several names, by the embeddings of their names
+    Merge(MergeArgs),
 }
 
 /// `graph neighbors`

@@ -536,9 +536,9 @@ fn dead_letters_are_listed_for_people_and_for_programs() {
 fn the_words_of_the_command_line() {
     let place = Place::new();
     insta::with_settings!({ snapshot_path => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"), prepend_module_to_snapshot => false }, {
-        let commands: [&[&str]; 26] = [
+        let commands: [&[&str]; 27] = [
             &[], &["ingest"], &["run"], &["export"], &["delete"], &["redo"], &["graph"], &["graph", "stats"], &["graph", "neighbors"],
-            &["graph", "draw"], &["plan"], &["scaling"], &["scaling", "fit"], &["scaling", "predict"],
+            &["graph", "draw"], &["graph", "merge"], &["plan"], &["scaling"], &["scaling", "fit"], &["scaling", "predict"],
             &["scaling", "plot"], &["screen"], &["screen", "train"], &["screen", "eval"], &["screen", "select"], &["screen", "list"], &["report"], &["status"], &["check"], &["dead-letters", "list"], &["topics", "create"], &["completions"],
         ];
         for command in commands {
@@ -551,13 +551,15 @@ fn the_words_of_the_command_line() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let place = Place::new();
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 8] = [
         &["frobnicate"],
         &["ingest"],
         &["run", "--role", "cook"],
         &["run", "-n", "2"],
         &["run", "-n", "2", "-p", "2", "--hosts", "hosts"],
         &["-v", "-q", "status"],
+        &["graph", "merge"],
+        &["graph", "merge", "-o", "merges.toml", "--threshold", "1.5"],
     ];
     for arguments in wrong {
         assert_eq!(place.run(arguments).code, 2, "{arguments:?}");

@@ -83,6 +83,7 @@ fn keys_that_the_reference_comments_out_are_keys() {
     let text = said.join("\n").replace("\"client.properties\"", &format!("{:?}", properties.path()));
     let text = text.replace("prompts = \"prompts\"", &format!("prompts = {:?}", folder().join("prompts")));
     let text = text.replace("\"statistics.model\"", &format!("{:?}", properties.path()));
+    let text = text.replace("\"merges.toml\"", &format!("{:?}", properties.path()));
     let text = text.replace("\"my-examples.jsonl\"", &format!("{:?}", folder().join("demo/corpus.jsonl")));
     assert!(REFERENCE.lines().filter(|line| is_key(line)).count() >= 9);
     let config = load(&text).unwrap();
@@ -308,4 +309,55 @@ proptest! {
     fn no_bytes_make_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         _ = from_text("f.toml", &String::from_utf8_lossy(&bytes), []);
     }
+}
+
+/// A configuration whose `graph.merges` is a file with this text, with something else in front.
+fn load_with_merges(merges: &str, before: &str) -> Result<Config, String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), merges).unwrap();
+    let loaded = load(&format!("{before}\n[graph]\nmerges = '{}'\n", file.path().display()));
+    loaded.map_err(|problems| problems.replace(&file.path().display().to_string(), "merges.toml"))
+}
+
+#[test]
+fn the_table_wins_over_the_file_of_merges_and_both_are_one() {
+    let aliases = |merges: &str, table: &str| {
+        let config = load_with_merges(merges, &format!("[graph.aliases]\n{table}\n")).unwrap();
+        config.graph.aliases.iter().map(|(alias, name)| format!("{alias} = {name}")).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(aliases("", "a = 'b'"), "a = b");
+    assert_eq!(aliases("'C' = 'd'  # 0.9; 1, 2, 0", "a = 'b'"), "a = b, c = d");
+    assert_eq!(aliases("a = 'c'", "a = 'b'"), "a = b");
+    assert_eq!(aliases("b = 'c'\nx = 'a'", "a = 'b'"), "a = c, b = c, x = c");
+    let config = load_with_merges("b = 'c'", "[graph.aliases]\na = 'b'").unwrap();
+    assert_eq!(config.graph.table.iter().collect::<Vec<_>>(), [("a", "b")]);
+}
+
+#[test]
+fn a_file_of_merges_that_makes_no_sense_is_refused_with_the_reason() {
+    let refused = |merges: &str, table: &str| load_with_merges(merges, &format!("[graph.aliases]\n{table}\n")).unwrap_err();
+    let problem = |(merges, table)| refused(merges, table).lines().nth(1).unwrap_or_default().trim().to_owned();
+    let wrong = [
+        ("a = 'b'\nb = 1", ""),
+        ("a = 'b'\nb = ", ""),
+        ("a = 'b'\nb = 'c'", ""),
+        ("a = ' '", ""),
+        ("b = 'c'\nd = 'a'", "a = 'b'\nc = 'd'"),
+    ];
+    insta::assert_snapshot!(wrong.map(problem).join("\n"), @r#"
+    synthllm.toml:5: `graph.merges`: merges.toml:2: invalid type: integer `1`, expected a string; expected lines such as `SVM = "support vector machine"`
+    synthllm.toml:5: `graph.merges`: merges.toml:2: string values must be quoted, expected literal string; expected lines such as `SVM = "support vector machine"`
+    synthllm.toml:5: `graph.merges`: merges.toml: "a" stands for "b", which stands for "c": name that one
+    synthllm.toml:5: `graph.merges`: merges.toml: the alias "a" of " " has an empty side
+    synthllm.toml:6: `graph.merges`: merges.toml: "b" and "d" stand for each other: take out one of the lines that say so
+    "#);
+    let problems = load("graph.merges = 'nowhere.toml'").unwrap_err();
+    assert!(problems.contains("`graph.merges`: found \"nowhere.toml\", expected a file of merges (hint: "), "{problems}");
+}
+
+#[test]
+fn processes_compare_the_contents_of_the_file_of_merges_and_not_its_name() {
+    let graph = |merges| load_with_merges(merges, "").unwrap().fingerprints()["[graph]"];
+    assert_eq!(graph("a = 'b'"), graph("# the same\n'A' = 'b'"));
+    assert_ne!(graph("a = 'b'"), graph("a = 'c'"));
 }

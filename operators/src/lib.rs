@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod limit;
 pub mod live;
 pub mod matching;
+pub mod merge;
 pub mod near;
 pub mod normal;
 pub mod passes;

@@ -15,7 +15,7 @@ use synthllm_operators::schedule::Quota;
 use synthllm_operators::settle::draw_all;
 use synthllm_operators::stats::{self, GraphStats};
 use synthllm_operators::subsets::{concept_of, node_name, subset_of};
-use synthllm_operators::upsert::Entry;
+use synthllm_operators::upsert::{Entry, Naming};
 use synthllm_operators::walk::Settings;
 
 use super::{count, print, print_json};
@@ -25,7 +25,7 @@ use crate::logs;
 
 /// `graph stats`: exact counts of nodes and distinct edges.
 pub fn stats(config: &Config, args: &JsonArgs) -> anyhow::Result<()> {
-    let (entries, shards) = entries(config)?;
+    let (entries, shards) = entries(config, &config.graph.naming())?;
     let all = stats::stats(&index_of(&entries, shards));
     let by_subset = by_subset(&entries).into_iter();
     let subsets: BTreeMap<_, _> =
@@ -101,7 +101,7 @@ struct Neighbor {
 
 /// `graph neighbors`: of the topic and of the key concept of that name, whichever exist, in each subset.
 pub fn neighbors(config: &Config, args: &NeighborsArgs) -> anyhow::Result<()> {
-    let (entries, shards) = entries(config)?;
+    let (entries, shards) = entries(config, &config.graph.naming())?;
     let index = index_of(&entries, shards);
     let name = config.graph.aliases.name(&args.concept);
     let subsets: BTreeSet<Option<&str>> = entries.iter().map(subset).collect();
@@ -165,7 +165,7 @@ struct DrawnDocument {
 
 /// `graph draw`: combinations of level 3 in the settled order, over all documents, with or without text.
 pub fn draw(config: &Config, args: &DrawArgs) -> anyhow::Result<()> {
-    let (entries, shards) = entries(config)?;
+    let (entries, shards) = entries(config, &config.graph.naming())?;
     let settings = Settings {
         shards,
         seed: config.sampling.seed,
@@ -210,8 +210,8 @@ fn drawn(outcome: Outcome, seed: u64) -> Option<Drawn> {
     })
 }
 
-/// The live documents as the graph sees them, and P.
-fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
+/// The live documents with their nodes, and P.
+pub(super) fn entries(config: &Config, naming: &Naming<'_>) -> anyhow::Result<(Vec<Entry>, u32)> {
     let log = logs::open(config)?;
     let mut entries = Vec::new();
     for (key, record) in logs::live(&log, LogName::Extractions)? {
@@ -219,7 +219,7 @@ fn entries(config: &Config) -> anyhow::Result<(Vec<Entry>, u32)> {
         let name = || format!("can't read extractions/{} at offset {}", place.partition, place.offset);
         let extraction: Extraction = codec::decode(&record.value.unwrap_or_default()).with_context(name)?;
         let document = String::from_utf8(key).with_context(name)?;
-        entries.push(Entry::of(&document, place, Some((&extraction).into()), &config.graph.naming()));
+        entries.push(Entry::of(&document, place, Some((&extraction).into()), naming));
     }
     // The index takes a shard's entries in the order of their offsets, and an earlier one for a repetition.
     entries.sort_unstable_by_key(|entry| (entry.partition, entry.offset));

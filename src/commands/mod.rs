@@ -20,6 +20,7 @@ mod export;
 mod graph;
 mod held;
 pub mod ingest;
+mod merge;
 mod plan;
 mod redo;
 mod report;
@@ -53,6 +54,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
             GraphCommand::Stats(args) => graph::stats(&config, args).map(success),
             GraphCommand::Neighbors(args) => graph::neighbors(&config, args).map(success),
             GraphCommand::Draw(args) => graph::draw(&config, args).map(success),
+            GraphCommand::Merge(args) => merge::execute(&config, args).map(success),
         },
         Command::Plan(args) => plan::execute(&config, args).map(success),
         Command::Screen(args) => screen::execute(&config, args).map(success),

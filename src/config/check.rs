@@ -11,6 +11,7 @@ use synthllm_operators::subsets::Subsets;
 use synthllm_operators::text_checks::{self, TextLimits};
 
 use super::layers::{Layers, Place};
+use super::merges;
 use super::problem::Problem;
 use super::raw::{
     RawBudget, RawByLevel, RawConfig, RawFilters, RawGenerate, RawGraph, RawLimit, RawLlm, RawLog, RawRun, RawSampling,
@@ -351,12 +352,14 @@ impl Checker<'_, '_> {
     }
 
     fn graph(&mut self, raw: &RawGraph) -> GraphConfig {
+        let table = self.aliases(&raw.aliases);
         GraphConfig {
             max_concepts: self.between("graph.max_concepts", raw.max_concepts, 1, 100_000),
             min_key_concepts: self.between("graph.min_key_concepts", raw.min_key_concepts, 1, 5),
             max_waiting: self.at_least("graph.max_waiting", raw.max_waiting, 1),
             updates: raw.updates,
-            aliases: self.aliases(&raw.aliases),
+            aliases: self.with_merges(&table, raw.merges.as_deref()),
+            table,
             subsets: self.subsets(raw),
         }
     }
@@ -425,6 +428,20 @@ impl Checker<'_, '_> {
             aliases.as_ref().map_or_else(ToString::to_string, |_| String::new())
         });
         aliases.unwrap_or_default()
+    }
+
+    /// The contents of the file become part of the configuration, so that they are compared wherever it is.
+    fn with_merges(&mut self, table: &Aliases, file: Option<&str>) -> Aliases {
+        let Some(file) = file else { return table.clone() };
+        if !Path::new(file).is_file() {
+            let hint = "`synthllm graph merge -o FILE` writes it; leave the key out until it is there";
+            self.problem("graph.merges", format!("found {file:?}, expected a file of merges"), Some(hint.into()));
+            return table.clone();
+        }
+        merges::read(file, table).unwrap_or_else(|problem| {
+            self.problem("graph.merges", problem, None);
+            table.clone()
+        })
     }
 
     fn budget(&mut self, raw: &RawConfig) -> BudgetConfig {

@@ -8,6 +8,7 @@
 mod check;
 mod layers;
 mod load;
+mod merges;
 mod problem;
 mod raw;
 mod secret;

@@ -162,6 +162,7 @@ pub(super) struct RawGraph {
     pub min_key_concepts: usize,
     pub max_waiting: u64,
     pub updates: bool,
+    pub merges: Option<String>,
     pub aliases: BTreeMap<String, String>,
     pub subsets: RawSubsets,
     pub parts: u32,

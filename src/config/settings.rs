@@ -400,8 +400,10 @@ pub struct GraphConfig {
     pub max_waiting: u64,
     /// Whether the counts of nodes and edges are kept in `graph-updates`.
     pub updates: bool,
-    /// Names that stand for others.
+    /// Names that stand for others: those of the table, and those of the file of merges where it is named.
     pub aliases: Aliases,
+    /// Those of the table alone, over which merges are proposed.
+    pub table: Aliases,
     /// Which documents have a graph of their own.
     pub subsets: Subsets,
 }

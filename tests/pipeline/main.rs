@@ -10,6 +10,7 @@ mod filters;
 mod graph_updates;
 mod held;
 mod judgements;
+mod merges;
 mod more;
 mod near_duplicates;
 mod plan;

@@ -1,8 +1,9 @@
 //! The figures of the questions' quality, per CPU-second on one worker: `cargo bench -p synthllm-operators --bench quality`.
 //!
 //! 100,000 questions, each three sentences of GSM8K's; every tenth is an earlier one with one word changed. Beside `Near` stands brute
-//! force on the first 2,000: each question compared with all kept before it.
+//! force on the first 2,000: each question compared with all kept before it. `-- merge` measures merges of names alone.
 
+mod merge;
 #[path = "../graph/meter.rs"]
 #[allow(dead_code, reason = "the graph's bench uses the rest")]
 mod meter;
@@ -26,6 +27,9 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return println!("only `cargo bench` measures");
     }
+    if arguments.iter().any(|argument| argument == "merge") {
+        return merge::bench();
+    }
     let Some(lines) = benchmark() else { return println!("SKIPPED: benchmark-gsm8k-mit.jsonl is not there") };
     match arguments.iter().find_map(|argument| argument.parse().ok()) {
         Some(bands) => bench_near(&made(&lines), bands),
@@ -41,6 +45,7 @@ fn measure_all(lines: &[String]) {
         assert!(status.is_ok_and(|status| status.success()), "measuring {bands} bands failed");
     }
     bench_checks(lines, &made(lines));
+    merge::bench();
 }
 
 fn benchmark() -> Option<Vec<String>> {

@@ -1,6 +1,7 @@
 //! Files and folders that appear whole or not at all: written beside their place, in the same file system, and then renamed.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -21,6 +22,15 @@ pub fn file(path: &Path, write: impl FnOnce(File) -> anyhow::Result<File>) -> an
         _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// Writes a text to a file.
+pub fn text(path: &Path, text: &str) -> anyhow::Result<()> {
+    let written = file(path, |mut file| {
+        file.write_all(text.as_bytes())?;
+        Ok(file)
+    });
+    written.with_context(|| format!("can't write {}", path.display()))
 }
 
 /// Fills a folder. An existing one is replaced when it is empty, or an export to which nothing was added.

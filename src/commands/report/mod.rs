@@ -5,7 +5,6 @@
 
 mod counts;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -108,12 +107,5 @@ fn graph(config: &Config, log: &Arc<dyn Log>) -> anyhow::Result<Graph> {
 
 /// A file appears whole or not at all.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    if path == Path::new("-") {
-        return print(text);
-    }
-    let written = whole::file(path, |mut file| {
-        file.write_all(text.as_bytes())?;
-        Ok(file)
-    });
-    written.with_context(|| format!("can't write {}", path.display()))
+    if path == Path::new("-") { print(text) } else { whole::text(path, text) }
 }

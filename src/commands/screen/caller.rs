@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
+use serde::Serialize;
 use synthllm_llm::{
     CallError, Completion, EmbeddingRequest, Embeddings, Pool, Priority, Prompts, Request, Task, TaskSettings,
 };
@@ -26,7 +27,7 @@ const SAID_AFTER: Duration = Duration::from_secs(5);
 const PROBE: &str = "A short text, to learn how many numbers an embedding has.";
 
 /// What was asked for, and paid, by this process.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct Spent {
     /// Calls that were answered.
     pub calls: u64,

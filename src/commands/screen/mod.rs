@@ -39,11 +39,11 @@ fn read_model(path: &Path) -> anyhow::Result<Model> {
     Model::from_bytes(&bytes).with_context(failed)
 }
 
-/// The folder that keeps the answers: the one that was named, or beside the model.
-fn work_folder(model: &Path, named: Option<&Path>) -> PathBuf {
+/// The folder that keeps the answers: the one that was named, or beside what comes of them.
+pub(super) fn work_folder(output: &Path, named: Option<&Path>) -> PathBuf {
     named.map_or_else(
         || {
-            let mut name = model.as_os_str().to_owned();
+            let mut name = output.as_os_str().to_owned();
             name.push(".work");
             PathBuf::from(name)
         },
