@@ -42,6 +42,14 @@ pub fn version(place: Pointer, screenings: u64) -> Version {
     Version { offset: (screenings << PLACE_BITS) | place_of(place).offset, ..place }
 }
 
+/// Of a version, after how many re-screenings.
+pub fn screenings_of(version: Version) -> u64 {
+    version.offset >> PLACE_BITS
+}
+
+/// The most re-screenings that a version can tell.
+pub const MOST_SCREENINGS: u64 = u64::MAX >> PLACE_BITS;
+
 /// The place in `documents` of a version.
 pub fn place_of(version: Version) -> Pointer {
     Pointer { offset: version.offset & ((1 << PLACE_BITS) - 1), ..version }

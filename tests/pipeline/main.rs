@@ -21,6 +21,7 @@ mod samples;
 mod screening;
 mod settled;
 mod target;
+mod twins;
 
 use std::collections::BTreeMap;
 

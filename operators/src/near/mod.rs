@@ -12,6 +12,7 @@
 pub mod claims;
 pub mod collection;
 pub mod meeting;
+pub mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -169,6 +170,12 @@ impl<K: Copy + Ord> Near<K> {
             Standing::Held(by) => Some(by),
             Standing::Kept | Standing::New => None,
         }
+    }
+
+    /// The shingles of a text, if it is in.
+    pub fn shingles(&self, key: K) -> Option<&[u64]> {
+        let place = self.places.get(&key)?;
+        self.texts[*place as usize].as_ref().map(|text| &*text.shingles)
     }
 
     /// How many texts are in.

@@ -13,7 +13,7 @@ use super::super::commit::Placed;
 use super::super::inquiry::Spent;
 use super::super::shard::Prepared;
 use super::entry::Entry;
-use super::revise::{Decision, Note};
+use super::revise::{Decision, Note, mark};
 use crate::events::{Counter, Outcome};
 
 /// The records of a transaction: of each document only what became of it last. `missing` are documents whose deletion was missed.
@@ -173,7 +173,7 @@ impl Batch {
             }
             if !matches!(last.scored, Entry::Unchanged) {
                 let id = DocumentId::of(&String::from_utf8_lossy(key));
-                scored.push(last.scored.as_new().map(|record| (id, record.text_hash)));
+                scored.push(last.scored.as_new().map(|record| (id, mark(record))));
             }
         }
         let (last, mut rest) = (self.last, self.dead_letters);
@@ -192,7 +192,7 @@ impl Batch {
         let placed = move |places: &[Place]| {
             let records = scored.into_iter().zip(places).filter_map(|(record, place)| Some((record?, pointer(place))));
             // Nobody wants to know once the role has ended.
-            records.for_each(|((id, text_hash), place)| _ = scores.send(Note::Placed(id, place, text_hash)));
+            records.for_each(|((id, mark), place)| _ = scores.send(Note::Placed(id, place, mark)));
         };
         Prepared {
             texts,

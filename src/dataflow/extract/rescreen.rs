@@ -18,7 +18,8 @@ use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
 use synthllm_operators::record::{
-    Extraction, ExtractionHead, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
+    Extraction, ExtractionHead, MOST_SCREENINGS, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
+    screenings_of,
 };
 
 use super::super::Context;
@@ -47,6 +48,23 @@ type Documents = Flow<Incoming, Decision>;
 /// How often a shard was screened again.
 pub(super) fn screenings(progress: &ShardProgress) -> u64 {
     progress.counters.get(SCREENINGS).copied().unwrap_or(0)
+}
+
+/// The outputs of a shard's next transaction: a document that comes back in the midst of a run may be the first with its number. What
+/// comes later never has a smaller one.
+pub(super) fn count_lives(progress: &mut ShardProgress, outputs: &[(Origin, Decision)]) -> Result<()> {
+    for (_, decision) in outputs {
+        let Decision::Again { decision, .. } = decision else { continue };
+        let Decision::Written { extraction, .. } = &**decision else { continue };
+        let number = screenings_of(extraction.version);
+        anyhow::ensure!(
+            number < MOST_SCREENINGS,
+            "a document was let in again {number} times, more than a version can tell"
+        );
+        let counted = progress.counters.entry(SCREENINGS.to_owned()).or_default();
+        *counted = number.max(*counted);
+    }
+    Ok(())
 }
 
 /// A digest of the settings by which all documents of a shard are judged.
