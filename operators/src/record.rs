@@ -22,7 +22,7 @@ pub struct Pointer {
 /// Screening can take a document out and let it in again with nothing new in `documents`. What comes back must be younger than
 /// all that stood on it before, and older than whatever comes next, or a sample could be taken for one of its former life. So
 /// above the place, in the upper 16 bits of the offset, stands the number of the re-screening since which it lives
-/// ([`version`]): 0 where nothing was ever screened again, and never falling within a shard.
+/// ([`version`]), or a greater one than in its life before: 0 where nothing was ever screened again, and never falling for a document.
 pub type Version = Pointer;
 
 /// How many bits of a version's offset are its place.

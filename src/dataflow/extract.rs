@@ -13,6 +13,7 @@ mod caught_up;
 mod entry;
 mod errands;
 mod keeper;
+mod lives;
 mod owed;
 mod reconcile;
 mod rescreen;
@@ -41,8 +42,9 @@ use self::batch::prepare;
 pub use self::rescreen::screened_by;
 
 use self::errands::{Brought, Errand};
+use self::lives::screenings;
 use self::reconcile::{Reconciler, beginning};
-use self::rescreen::{Rescreener, count_lives, screenings};
+use self::rescreen::Rescreener;
 use self::revise::{Decision, Incoming, Note, Posted, Revise, Revision, ScoredAt, Value, decoded};
 use self::twins::Twins;
 use super::clock::{Barrier, Clock};
@@ -201,8 +203,8 @@ impl Extract {
         flow.commit(
             |number| owing.contains(&number),
             |number, progress, outputs| {
-                count_lives(progress, &outputs)?;
                 let missing = reconciler.commit(context, number, progress);
+                lives::count(progress, &outputs, !missing.is_empty())?;
                 rescreener.commit(number, progress);
                 Ok(prepare(context, number, missing, outputs, &scores.0))
             },

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use synthllm_log::{LogName, partition};
-use synthllm_operators::record::Role;
 use synthllm_operators::screen::Reason;
 use synthllm_operators::shingle::{jaccard, shingles};
 use synthllm_testkit::project::{PARTITIONS, Project, stderr};
@@ -224,8 +223,22 @@ fn a_document_that_comes_late_in_another_partition_displaces_the_one_that_stands
     assert!(back.values().any(|sample| stands_on(sample, &late)));
     let version = project.logs().extractions()[&late].version;
     assert_eq!(version.offset >> 48, 1);
-    assert_eq!(project.logs().shard(Role::Extract, 0).counters.get("screenings"), Some(&1));
     assert!(before.iter().filter(|(_, sample)| stands_on(sample, &late)).all(|(id, _)| !back.contains_key(id)));
+
+    // What comes when it has gone is younger, too.
+    project.ingest(&[document(&id_in(0, 10), &variant(30, 0))]);
+    project.drain();
+    assert_eq!(project.logs().extractions()[&id_in(0, 10)].version.offset >> 48, 0, "others keep their number");
+    project.delete(&[&late]);
+    project.ingest(&[document(&late, &variant(0, 0))]);
+    project.drain();
+    let again = sound_samples(&project);
+    let version = project.logs().extractions()[&late].version;
+    assert_eq!(version.offset >> 48, 1);
+    assert!(
+        again.values().any(|sample| stands_on(sample, &late))
+            && again.keys().all(|id| { !stands_on(&again[id], &late) || !back.contains_key(id) })
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
 use super::super::flow::Flow;
 use super::super::shard::Shard;
-use super::rescreen::screenings;
+use super::lives::screenings;
 use super::revise::{Decision, Incoming, Value};
 
 /// So many make reading pause,

@@ -18,8 +18,7 @@ use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
 use synthllm_operators::record::{
-    Extraction, ExtractionHead, MOST_SCREENINGS, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
-    screenings_of,
+    Extraction, ExtractionHead, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
 };
 
 use super::super::Context;
@@ -27,6 +26,7 @@ use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
 use super::super::flow::Flow;
 use super::super::status::Loading;
+use super::lives::{SCREENINGS, screenings};
 use super::reconcile::beginning;
 use super::revise::{Decision, Incoming, Value};
 use super::work::Stored;
@@ -35,8 +35,6 @@ use super::work::Stored;
 const SCREENED_BY: &str = "screened_by";
 /// The digest of the settings by which they are being judged again.
 const SCREENING_BY: &str = "screening_by";
-/// How often that was begun: the number in the versions of its documents (see `synthllm_operators::record::Version`).
-const SCREENINGS: &str = "screenings";
 /// Instead of a digest while it is not done.
 const UNDER_WAY: u64 = u64::MAX;
 
@@ -44,28 +42,6 @@ const UNDER_WAY: u64 = u64::MAX;
 const READ_AT_ONCE: usize = 1_000;
 
 type Documents = Flow<Incoming, Decision>;
-
-/// How often a shard was screened again.
-pub(super) fn screenings(progress: &ShardProgress) -> u64 {
-    progress.counters.get(SCREENINGS).copied().unwrap_or(0)
-}
-
-/// The outputs of a shard's next transaction: a document that comes back in the midst of a run may be the first with its number. What
-/// comes later never has a smaller one.
-pub(super) fn count_lives(progress: &mut ShardProgress, outputs: &[(Origin, Decision)]) -> Result<()> {
-    for (_, decision) in outputs {
-        let Decision::Again { decision, .. } = decision else { continue };
-        let Decision::Written { extraction, .. } = &**decision else { continue };
-        let number = screenings_of(extraction.version);
-        anyhow::ensure!(
-            number < MOST_SCREENINGS,
-            "a document was let in again {number} times, more than a version can tell"
-        );
-        let counted = progress.counters.entry(SCREENINGS.to_owned()).or_default();
-        *counted = number.max(*counted);
-    }
-    Ok(())
-}
 
 /// A digest of the settings by which all documents of a shard are judged.
 pub fn screened_by(progress: &ShardProgress) -> u64 {

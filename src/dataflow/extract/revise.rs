@@ -17,7 +17,9 @@ use synthllm_operators::codec;
 use synthllm_operators::decode::{Limits, content_hash, decode};
 use synthllm_operators::id::{self, DocumentId};
 use synthllm_operators::journal::Hit;
-use synthllm_operators::record::{Answer, Document, Extraction, Origin, Pointer, Scored, Topic, place_of, version};
+use synthllm_operators::record::{
+    Answer, Document, Extraction, Origin, Pointer, Scored, Topic, Version, place_of, screenings_of, version,
+};
 use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
 use synthllm_operators::screen::Reason;
 
@@ -30,6 +32,7 @@ use super::super::shard::{Made, What};
 use super::entry::Entry;
 use super::errands::{Brought, Errand, Wanted};
 use super::keeper::Claim;
+use super::lives;
 use super::work::{About, Embedding, Next, Stored, Text, Work};
 use crate::config::Source;
 
@@ -125,9 +128,7 @@ pub(super) type Out<'turn> = &'turn mut Turn<Errand, Posted>;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Decision {
     Skipped,
-    Deleted {
-        key: Vec<u8>,
-    },
+    Deleted(Gone),
     /// It is let in, and extracted.
     Written {
         key: Vec<u8>,
@@ -152,13 +153,20 @@ pub(super) enum Decision {
     },
     Buried {
         burial: Burial,
-        gone: Option<Vec<u8>>,
+        gone: Option<Gone>,
     },
     /// Of a stored document, which is no input record; it came from this offset in `documents`.
     Again {
         offset: u64,
         decision: Box<Decision>,
     },
+}
+
+/// A document that goes, with the number in its last version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Gone {
+    pub(super) key: Vec<u8>,
+    pub(super) number: u64,
 }
 
 pub(super) fn decoded(incoming: Incoming, limits: &Limits) -> Revision {
@@ -208,6 +216,8 @@ pub(super) struct Revise {
     /// Where the stage has its replies from.
     mailbox: Mailbox<Errand, Brought>,
     screen: Arc<Screen>,
+    /// Of documents that have gone in this run, the number in their last version, where that was not the shard's.
+    went: HashMap<DocumentId, u64>,
     /// The documents that have a record in `scores`.
     scored: HashMap<DocumentId, LastScore>,
     prompts: Arc<Prompts>,
@@ -317,6 +327,7 @@ impl Revise {
             recalls: Recalls::default(),
             mailbox,
             screen: Arc::clone(&context.screen),
+            went: HashMap::new(),
             scored: HashMap::new(),
             prompts: Arc::clone(&context.extract_prompts),
             settings: context.settings(Task::Extract),
@@ -330,8 +341,7 @@ impl Revise {
 
     /// It is this record's turn among those of its document.
     fn begin(&mut self, case: Case, Revision { about, content }: Revision, turn: Out<'_>) {
-        let place = Pointer { partition: about.origin.shard, offset: about.origin.offset };
-        let version = version(place, about.screenings);
+        let version = self.version_of(&about);
         let hash = match &content {
             Content::Owed { lets_in } => return self.recall(case, about, *lets_in, turn),
             Content::Stored(_) | Content::Deleted => None,
@@ -353,10 +363,10 @@ impl Revise {
         match self.memory.rule(about.id, version, hash) {
             Ruling::Unchanged | Ruling::Absent => self.finish(case, about, Decision::Skipped, turn),
             Ruling::Delete => {
+                let gone = self.gone(&about);
                 self.memory.outcome(about.id, None);
                 self.leave(case, about.id, turn);
-                let key = about.key.clone();
-                self.finish(case, about, Decision::Deleted { key }, turn);
+                self.finish(case, about, Decision::Deleted(gone), turn);
             }
             Ruling::Foreign { lives_in } => {
                 let reason = format!(
@@ -375,6 +385,25 @@ impl Revise {
                 self.advance(case, work, turn);
             }
         }
+    }
+
+    /// The version of a record of `documents`: not smaller than any that the document has had.
+    fn version_of(&self, about: &About) -> Version {
+        let place = Pointer { partition: about.origin.shard, offset: about.origin.offset };
+        let number = match self.memory.known(about.id) {
+            Some(known) => screenings_of(known.version),
+            None => self.went.get(&about.id).copied().unwrap_or(0),
+        };
+        version(place, about.screenings.max(number))
+    }
+
+    /// A document goes, if it is known.
+    fn gone(&mut self, about: &About) -> Gone {
+        let gone = lives::gone(about.key.clone(), self.memory.known(about.id).map(|known| known.version));
+        if gone.number > about.screenings {
+            self.went.insert(about.id, gone.number);
+        }
+        gone
     }
 
     /// The embedding of this text of a document, where `scores` has it.
@@ -574,7 +603,8 @@ impl Revise {
         (stage, reason, answer): (&str, &str, Option<&str>),
         turn: Out<'_>,
     ) {
-        let gone = self.memory.bury(about.id, about.origin.shard).then(|| about.key.clone());
+        let gone = self.gone(&about);
+        let gone = self.memory.bury(about.id, about.origin.shard).then_some(gone);
         if gone.is_some() {
             self.leave(case, about.id, turn);
         }
@@ -598,7 +628,7 @@ impl Revise {
                 self.scored.insert(id, last);
             }
             Decision::Written { scored: Entry::Gone, .. }
-            | Decision::Deleted { .. }
+            | Decision::Deleted(_)
             | Decision::Buried { gone: Some(_), .. } => _ = self.scored.remove(&id),
             _ => (),
         }
