@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use synthllm_log::{LogName, partition};
 use synthllm_operators::screen::Reason;
 use synthllm_operators::shingle::{jaccard, shingles};
-use synthllm_testkit::project::{PARTITIONS, Project, stderr};
+use synthllm_testkit::project::{PARTITIONS, Project, stderr, wait_until};
 use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
 use crate::screening::{State, counted, let_in, scores, screened, state, text};
@@ -342,7 +342,8 @@ fn after_any_history_the_logs_are_those_of_a_run_from_scratch() {
             if random.bool() {
                 let mut command = project.command();
                 let fault = format!("{}:{}", points[random.usize(0..points.len())], random.u32(1..4));
-                command.args(arguments).env("SYNTHLLM_FAULT", &fault);
+                // A run of all roles would first end the draws of the one that was killed.
+                command.args(arguments).args(["--role", "extract"]).env("SYNTHLLM_FAULT", &fault);
                 project.spawn(command).wait();
             } else {
                 project.succeed(&arguments);
@@ -354,6 +355,28 @@ fn after_any_history_the_logs_are_those_of_a_run_from_scratch() {
         sound_samples(&project);
         assert_eq!(state(&project), from_scratch(&project), "seed {seed}");
     }
+}
+
+#[test]
+fn a_run_that_goes_on_releases_and_displaces_beside_what_it_reads() {
+    let server = server();
+    let project = project(&server, 0.8);
+    let mut run = project.start(&["run", "--workers", "2"]);
+    let stands = |id: &str| let_in(&project).contains(id);
+    let (late, early) = (id_in(0, 9), id_in(1, 0));
+    let fillers: Vec<Value> = (0..4).map(|number| document(&id_in(0, number), &variant(20 + number as u64, 0))).collect();
+    project.ingest(&[fillers, vec![document(&late, &variant(0, 0))]].concat());
+    wait_until("the only one is let in", || stands(&late));
+    project.ingest(&[document(&early, &variant(0, 1))]);
+    wait_until("the earlier one displaces it", || stands(&early) && !stands(&late));
+    project.delete(&[&early]);
+    project.ingest(&[document("another", &variant(40, 0))]);
+    wait_until("it comes back", || stands(&late) && stands("another") && !stands(&early));
+    run.signal("TERM");
+    assert_eq!(run.wait(), Some(0), "{}", project.errors());
+    project.drain();
+    sound_samples(&project);
+    assert_eq!(said(&project), expected(&project, Some(0.8)));
 }
 
 #[test]
