@@ -242,6 +242,30 @@ fn a_document_that_comes_late_in_another_partition_displaces_the_one_that_stands
 }
 
 #[test]
+fn a_document_that_is_held_back_keeps_its_embedding_through_a_change_of_its_other_fields() {
+    let server = server();
+    let mut project = screened(&server);
+    project.set("screen.threshold", "0.5").set("screen.near_duplicates", 0.8).set("sampling.levels", "[1]");
+    let fillers: Vec<Value> = (0..4).map(|number| document(&id_in(0, number), &variant(20 + number as u64, 0))).collect();
+    let (late, early) = (id_in(0, 9), id_in(1, 0));
+    let mut of_late = document(&late, &variant(0, 0));
+    project.ingest(&[fillers, vec![of_late.clone()]].concat());
+    project.drain();
+    project.ingest(&[document(&early, &variant(0, 1))]);
+    project.drain();
+    assert_eq!((requests(&server, "embedding"), said(&project)[&late]), (6, Some(Reason::NearDuplicate)));
+    of_late["license"] = json!("CC0");
+    project.ingest(&[of_late]);
+    project.drain();
+    assert_eq!(said(&project)[&late], Some(Reason::NearDuplicate));
+    project.delete(&[&early]);
+    project.drain();
+    sound_samples(&project);
+    assert!(let_in(&project).contains(&late));
+    assert_eq!(requests(&server, "embedding"), 6, "its text was embedded before");
+}
+
+#[test]
 fn another_threshold_lets_in_and_out_without_asking_about_what_stays() {
     for workers in ["1", "2"] {
         let server = server();

@@ -335,7 +335,10 @@ impl Forecaster<'_> {
             assumed.push("screening lets in anything from none to all of the documents that are embedded".to_owned());
         }
         if self.compares {
-            assumed.push("no text is equal or similar to another: where some are, less is asked for".to_owned());
+            assumed.push(
+                "no text is equal or similar to another: of such only the first is asked about, and when it goes the next"
+                    .to_owned(),
+            );
         }
         if self.known.rescreens {
             assumed.push(

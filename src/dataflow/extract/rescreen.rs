@@ -20,6 +20,7 @@ use synthllm_operators::codec;
 use synthllm_operators::record::{
     Extraction, ExtractionHead, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
 };
+use synthllm_operators::screen::Reason;
 
 use super::super::Context;
 use super::super::clock::Clock;
@@ -199,7 +200,9 @@ fn put_in(flow: &mut Documents, clock: &mut Clock, number: u32, (key, stored): F
 
 /// What the calls of a document may need: of one that is let in already none extracts it.
 fn need(needs: &OfDocuments, head: &ScoredHead, now: ScoredBy) -> Amount {
-    let embeds = head.by.embedder != now.embedder || head.rejected.is_some_and(|_| head.by.checks != now.checks);
+    // It may have been rejected before it was embedded.
+    let was_before = |reason: Reason| head.by.checks != now.checks || reason.is_of_others();
+    let embeds = head.by.embedder != now.embedder || head.rejected.is_some_and(was_before);
     needs.of_stored(embeds, head.rejected.is_some())
 }
 

@@ -199,13 +199,14 @@ impl Work {
         if let Checked::Fails(reason) = self.checked {
             return Next::Reject(reason);
         }
-        match self.verdict {
-            None if self.has_text() => return Next::Compare,
-            verdict => {
-                if let Some(reason) = verdict.and_then(Verdict::reason) {
-                    return Next::Reject(reason);
-                }
-            }
+        if self.verdict.is_none() && self.has_text() {
+            return Next::Compare;
+        }
+        match (self.verdict.and_then(Verdict::reason), &self.embedding) {
+            // It may be let in some day: what its last record has is kept.
+            (Some(_), Embedding::At(place)) => return Next::Read(LogName::Scores, *place),
+            (Some(reason), _) => return Next::Reject(reason),
+            (None, _) => {}
         }
         if !screen.embeds() {
             return Next::LetIn;
