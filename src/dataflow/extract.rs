@@ -10,6 +10,7 @@
 
 mod batch;
 mod caught_up;
+mod decision;
 mod entry;
 mod errands;
 mod keeper;
@@ -41,11 +42,12 @@ use timely::worker::Worker;
 use self::batch::prepare;
 pub use self::rescreen::screened_by;
 
+use self::decision::{Decision, Incoming, Note, Posted, Revision, ScoredAt, Value, decoded};
 use self::errands::{Brought, Errand};
 use self::lives::screenings;
 use self::reconcile::{Reconciler, beginning};
 use self::rescreen::Rescreener;
-use self::revise::{Decision, Incoming, Note, Posted, Revise, Revision, ScoredAt, Value, decoded};
+use self::revise::Revise;
 use self::twins::Twins;
 use super::clock::{Barrier, Clock};
 use super::desk::Desk;

@@ -154,6 +154,12 @@ impl<K: Copy + Ord> Near<K> {
         }
     }
 
+    /// The shingles of a text, if it is in.
+    pub fn shingles(&self, key: K) -> Option<&[u64]> {
+        let place = self.places.get(&key)?;
+        self.texts[*place as usize].as_ref().map(|text| &*text.shingles)
+    }
+
     /// The kept texts that are similar to one, with their similarity, in the order of their keys.
     pub fn similar(&self, shingles: &[u64]) -> Vec<(K, f64)> {
         self.similar_under(&self.meeting.keys(shingles), shingles)
@@ -170,12 +176,6 @@ impl<K: Copy + Ord> Near<K> {
             Standing::Held(by) => Some(by),
             Standing::Kept | Standing::New => None,
         }
-    }
-
-    /// The shingles of a text, if it is in.
-    pub fn shingles(&self, key: K) -> Option<&[u64]> {
-        let place = self.places.get(&key)?;
-        self.texts[*place as usize].as_ref().map(|text| &*text.shingles)
     }
 
     /// How many texts are in.

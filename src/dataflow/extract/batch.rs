@@ -12,8 +12,8 @@ use super::super::Context;
 use super::super::commit::Placed;
 use super::super::inquiry::Spent;
 use super::super::shard::Prepared;
+use super::decision::{Decision, Gone, Note, mark};
 use super::entry::Entry;
-use super::revise::{Decision, Gone, Note, mark};
 use crate::events::{Counter, Outcome};
 
 /// The records of a transaction: of each document only what became of it last. `missing` are documents whose deletion was missed.

@@ -6,7 +6,7 @@
 
 use synthllm_operators::record::{MOST_SCREENINGS, Origin, ShardProgress, Version, screenings_of};
 
-use super::revise::{Decision, Gone};
+use super::decision::{Decision, Gone};
 
 /// In a shard's `progress`: how often it was screened again because the settings have changed, or more; the least number of
 /// what is read.

@@ -16,8 +16,8 @@ use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
 use super::super::flow::Flow;
 use super::super::shard::Shard;
+use super::decision::{Decision, Incoming, Value};
 use super::lives::screenings;
-use super::revise::{Decision, Incoming, Value};
 
 /// So many make reading pause,
 const MANY: usize = 256;

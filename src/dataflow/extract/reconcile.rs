@@ -11,7 +11,7 @@ use super::super::Context;
 use super::super::flow::Flow;
 use super::super::status::Loading;
 use super::caught_up::{CaughtUp, now};
-use super::revise::{Decision, Incoming};
+use super::decision::{Decision, Incoming};
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use synthllm_log::{LogName, Reader, Record};

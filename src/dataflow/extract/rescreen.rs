@@ -27,9 +27,9 @@ use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
 use super::super::flow::Flow;
 use super::super::status::Loading;
+use super::decision::{Decision, Incoming, Value};
 use super::lives::{SCREENINGS, screenings};
 use super::reconcile::beginning;
-use super::revise::{Decision, Incoming, Value};
 use super::work::Stored;
 
 /// In a shard's `progress`: the digest of the settings by which all its documents are judged; 0 where all pass unlooked at.

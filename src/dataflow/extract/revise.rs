@@ -8,19 +8,15 @@ mod compare;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use synthllm_llm::{CallError, Prompt, Prompts, Schema, Task, TaskSettings};
 use synthllm_log::LogName;
 use synthllm_operators::answers;
 use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
 use synthllm_operators::codec;
-use synthllm_operators::decode::{Limits, content_hash, decode};
-use synthllm_operators::id::{self, DocumentId};
-use synthllm_operators::journal::Hit;
-use synthllm_operators::record::{
-    Answer, Document, Extraction, Origin, Pointer, Scored, Topic, Version, place_of, screenings_of, version,
-};
-use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
+use synthllm_operators::decode::content_hash;
+use synthllm_operators::id::DocumentId;
+use synthllm_operators::record::{Answer, Document, Extraction, Pointer, Scored, Topic, Version, screenings_of, version};
+use synthllm_operators::revise::{Memory, Queues, Ruling};
 use synthllm_operators::screen::Reason;
 
 use self::compare::Recalls;
@@ -29,166 +25,15 @@ use super::super::dead_letter::Burial;
 use super::super::inquiry::{self, EmbedCall, Inquiry, Spent, Step};
 use super::super::screen::Screen;
 use super::super::shard::{Made, What};
+use super::decision::{Content, Decision, Gone, Note, Posted, Revision, ScoredAt, mark};
 use super::entry::Entry;
 use super::errands::{Brought, Errand, Wanted};
-use super::keeper::Claim;
 use super::lives;
 use super::work::{About, Embedding, Next, Stored, Text, Work};
 use crate::config::Source;
 
-/// What comes in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Incoming {
-    pub(super) origin: Origin,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Value,
-    pub(super) hits: Vec<Hit>,
-    /// How often the shard has been screened again.
-    pub(super) screenings: u64,
-}
-
-/// A record of `documents` as it was read, or a stored document: as it was read, or as its last record in `scores` has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Value {
-    Record(Option<Vec<u8>>),
-    Stored(Box<Stored>),
-    /// `lets_in`: it is to be let in, where nothing else speaks against it.
-    Owed {
-        lets_in: bool,
-    },
-}
-
-/// The same, decoded.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Revision {
-    pub(super) about: About,
-    content: Content,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Content {
-    Deleted,
-    Document(Box<Document>),
-    Undecodable { reason: String },
-    Stored(Box<Stored>),
-    Owed { lets_in: bool },
-}
-
-/// What the logs say of a document at the start, or later without a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Note {
-    /// A record of `extractions`.
-    Extracted(DocumentId, Option<Known>),
-    /// A record of `scores`.
-    Scored(DocumentId, Option<ScoredAt>),
-    /// Where a record of `scores` lies, with its [`mark`].
-    Placed(DocumentId, Pointer, u128),
-    /// It is found to be gone.
-    Gone(DocumentId),
-}
-
-/// What is remembered of a record of `scores`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct ScoredAt {
-    pub(super) place: Pointer,
-    pub(super) text_hash: u128,
-    /// Of a document that is rejected.
-    pub(super) rejected: Option<Known>,
-}
-
-impl Note {
-    pub(super) fn id(&self) -> DocumentId {
-        match self {
-            Note::Extracted(id, _) | Note::Scored(id, _) | Note::Placed(id, ..) | Note::Gone(id) => *id,
-        }
-    }
-}
-
-/// What the stage gives.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Posted {
-    Made(Made<Decision>),
-    /// For the worker that all texts pass.
-    Claim(Claim),
-}
-
-impl Posted {
-    #[expect(clippy::result_large_err, reason = "both halves of a stream are moved on at once")]
-    pub(super) fn claim(self) -> Result<Claim, Made<Decision>> {
-        match self {
-            Posted::Claim(claim) => Ok(claim),
-            Posted::Made(made) => Err(made),
-        }
-    }
-}
-
-pub(super) type Out<'turn> = &'turn mut Turn<Errand, Posted>;
-
-/// The outcome of a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Decision {
-    Skipped,
-    Deleted(Gone),
-    /// It is let in, and extracted.
-    Written {
-        key: Vec<u8>,
-        text: Entry<String>,
-        extraction: Box<Extraction>,
-        scored: Entry<Box<Scored>>,
-        embedded: Spent,
-    },
-    /// It is not let in; `stood`: it was before.
-    Rejected {
-        key: Vec<u8>,
-        text: Entry<String>,
-        scored: Box<Scored>,
-        stood: bool,
-        embedded: Spent,
-    },
-    /// Screened again, it stays in, or out.
-    Kept {
-        key: Vec<u8>,
-        scored: Box<Scored>,
-        embedded: Spent,
-    },
-    Buried {
-        burial: Burial,
-        gone: Option<Gone>,
-    },
-    /// Of a stored document, which is no input record; it came from this offset in `documents`.
-    Again {
-        offset: u64,
-        decision: Box<Decision>,
-    },
-}
-
-/// A document that goes, with the number in its last version.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Gone {
-    pub(super) key: Vec<u8>,
-    pub(super) number: u64,
-}
-
-pub(super) fn decoded(incoming: Incoming, limits: &Limits) -> Revision {
-    let Incoming { origin, key, value, hits, screenings } = incoming;
-    let id = DocumentId::of(&String::from_utf8_lossy(&key));
-    let stored = match &value {
-        Value::Stored(stored) => Some(place_of(stored.scored.head.version).offset),
-        // It is not known yet, and needed only for what is known.
-        Value::Owed { .. } => Some(0),
-        Value::Record(_) => None,
-    };
-    let (content, payload) = match value {
-        Value::Stored(stored) => (Content::Stored(stored), Vec::new()),
-        Value::Owed { lets_in } => (Content::Owed { lets_in }, Vec::new()),
-        Value::Record(None) => (Content::Deleted, Vec::new()),
-        Value::Record(Some(value)) => match decode(&key, &value, limits) {
-            Ok(document) => (Content::Document(Box::new(document)), value),
-            Err(rejection) => (Content::Undecodable { reason: rejection.to_string() }, value),
-        },
-    };
-    Revision { about: About { origin, id, key, payload, hits, screenings, stored }, content }
-}
+/// What the stage may do about a case.
+type Out<'turn> = &'turn mut Turn<Errand, Posted>;
 
 /// The last record of a document in `scores`, with a hash of the text whose embedding it has.
 enum LastScore {
@@ -196,12 +41,6 @@ enum LastScore {
     At(Pointer, u128),
     /// It is on its way there; with its [`mark`].
     Written(Vec<f32>, u128, u128),
-}
-
-/// Two records of a document with the same mark say the same of it.
-pub(super) fn mark(scored: &Scored) -> u128 {
-    let Scored { head, rejected, by, text_hash, .. } = scored;
-    id::digest(format!("{:?} {rejected:?} {by:?} {text_hash}", head.version).as_bytes())
 }
 
 /// The stage that decides about documents, one record of a document after the other, and asks the models where it must.

@@ -27,12 +27,12 @@ use super::super::Context;
 use super::super::clock::{Barrier, Clock};
 use super::super::estimate::OfDocuments;
 use super::super::flow::{self, Flow, Inbox};
+use super::decision::{Decision, Incoming};
 use super::errands::{Brought, Errand};
 use super::keeper::{Claim, Keeper, Said, Told};
 use super::owed::Owed;
 use super::reconcile::beginning;
 use super::rescreen::screened_by;
-use super::revise::{Decision, Incoming};
 
 /// The worker that all texts pass.
 const WORKER: u64 = 0;

@@ -11,10 +11,11 @@ use synthllm_operators::near::twins::{Text as TextOf, Verdict};
 use synthllm_operators::record::{Scored, place_of};
 use synthllm_operators::shingle::shingles;
 
+use super::super::decision::{Decision, Posted};
 use super::super::errands::{Errand, Wanted};
 use super::super::keeper::Claim;
 use super::super::work::{About, Text, Work};
-use super::{Decision, LastScore, Out, Posted, Revise};
+use super::{LastScore, Out, Revise};
 
 /// The stored documents whose record is awaited.
 #[derive(Default)]
