@@ -133,9 +133,14 @@ pub enum Counter {
     ScreenedRepetition,
     /// Documents rejected for their language.
     ScreenedLanguage,
+    /// Documents rejected because an earlier one has the same text.
+    ScreenedDuplicate,
+    /// Documents rejected because an earlier one has a similar text.
+    ScreenedNearDuplicate,
     /// Documents rejected for their score.
     ScreenedScore,
-    /// Stored documents that were screened again, because the settings of screening have changed.
+    /// Stored documents that were screened again, because the settings of screening have changed, or the documents with equal or
+    /// similar texts that stand before them.
     Rescreened,
     /// Of these, documents that are no longer let in.
     ScreenedOut,
@@ -145,7 +150,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters.
-    pub const ALL: [Counter; 49] = [
+    pub const ALL: [Counter; 51] = [
         Counter::Calls,
         Counter::Retries,
         Counter::JournalHits,
@@ -191,6 +196,8 @@ impl Counter {
         Counter::ScreenedTooLong,
         Counter::ScreenedRepetition,
         Counter::ScreenedLanguage,
+        Counter::ScreenedDuplicate,
+        Counter::ScreenedNearDuplicate,
         Counter::ScreenedScore,
         Counter::Rescreened,
         Counter::ScreenedOut,
@@ -208,12 +215,14 @@ impl Counter {
     ];
 
     /// Those of documents that screening rejects, in the order in which it looks.
-    pub const SCREENED: [Counter; 6] = [
+    pub const SCREENED: [Counter; 8] = [
         Counter::ScreenedEmpty,
         Counter::ScreenedTooShort,
         Counter::ScreenedTooLong,
         Counter::ScreenedRepetition,
         Counter::ScreenedLanguage,
+        Counter::ScreenedDuplicate,
+        Counter::ScreenedNearDuplicate,
         Counter::ScreenedScore,
     ];
 
@@ -223,8 +232,10 @@ impl Counter {
             Reason::Empty => Counter::ScreenedEmpty,
             Reason::TooShort => Counter::ScreenedTooShort,
             Reason::TooLong => Counter::ScreenedTooLong,
-            Reason::Repetition | Reason::Duplicate | Reason::NearDuplicate => Counter::ScreenedRepetition,
+            Reason::Repetition => Counter::ScreenedRepetition,
             Reason::Language => Counter::ScreenedLanguage,
+            Reason::Duplicate => Counter::ScreenedDuplicate,
+            Reason::NearDuplicate => Counter::ScreenedNearDuplicate,
             Reason::Score | Reason::NoEmbedding => Counter::ScreenedScore,
         }
     }
@@ -277,6 +288,8 @@ impl Counter {
             Counter::ScreenedTooLong => "screened_too_long",
             Counter::ScreenedRepetition => "screened_repetition",
             Counter::ScreenedLanguage => "screened_language",
+            Counter::ScreenedDuplicate => "screened_duplicate",
+            Counter::ScreenedNearDuplicate => "screened_near_duplicate",
             Counter::ScreenedScore => "screened_score",
             Counter::Rescreened => "rescreened",
             Counter::ScreenedOut => "screened_out",

@@ -23,7 +23,7 @@ pub struct Pointer {
 /// Screening can take a document out and let it in again with nothing new in `documents`. What comes back must be younger than
 /// all that stood on it before, and older than whatever comes next, or a sample could be taken for one of its former life. So
 /// above the place, in the upper 16 bits of the offset, stands the number of the re-screening since which it lives
-/// ([`version`]): 0 where nothing was ever screened again, and never falling within a shard.
+/// ([`version`]), or a greater one than in its life before: 0 where nothing was ever screened again, and never falling for a document.
 pub type Version = Pointer;
 
 /// How many bits of a version's offset are its place.
@@ -42,6 +42,14 @@ const PLACE_BITS: u32 = 48;
 pub fn version(place: Pointer, screenings: u64) -> Version {
     Version { offset: (screenings << PLACE_BITS) | place_of(place).offset, ..place }
 }
+
+/// Of a version, after how many re-screenings.
+pub fn screenings_of(version: Version) -> u64 {
+    version.offset >> PLACE_BITS
+}
+
+/// The most re-screenings that a version can tell.
+pub const MOST_SCREENINGS: u64 = u64::MAX >> PLACE_BITS;
 
 /// The place in `documents` of a version.
 pub fn place_of(version: Version) -> Pointer {

@@ -23,7 +23,7 @@ pub enum Reason {
     Repetition,
     /// It is in another language.
     Language,
-    /// An earlier one has the same folded text.
+    /// An earlier one has the same text.
     Duplicate,
     /// An earlier one is similar.
     NearDuplicate,
@@ -60,6 +60,16 @@ impl Reason {
             Reason::NoEmbedding => "no embedding",
             Reason::Score => "score",
         }
+    }
+
+    /// Whether it is a limit that the text breaks, whatever other texts there are, and whatever a model says.
+    pub fn is_of_limits(self) -> bool {
+        matches!(self, Reason::Empty | Reason::TooShort | Reason::TooLong | Reason::Repetition | Reason::Language)
+    }
+
+    /// Whether it is the text of another document.
+    pub fn is_of_others(self) -> bool {
+        matches!(self, Reason::Duplicate | Reason::NearDuplicate)
     }
 }
 

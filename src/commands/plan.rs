@@ -49,7 +49,7 @@ pub fn execute(config: &Config, args: &PlanArgs) -> anyhow::Result<()> {
     };
     let reader = backlog::Reader { config, prompts: &extract_prompts, screen: &screen, known: &known };
     let backlog = reader.read(log.as_ref(), &args.files, args.sample)?;
-    let plan = plan(config, &generate_prompts, screen.embeds(), &known, backlog);
+    let plan = plan(config, &generate_prompts, &screen, &known, backlog);
     if args.json { print_json(&plan) } else { print(&table(config, &plan)?) }
 }
 
@@ -62,8 +62,9 @@ fn open(config: &Config, args: &PlanArgs) -> anyhow::Result<Option<Arc<dyn Log>>
     }
 }
 
-fn plan(config: &Config, prompts: &Prompts, embeds: bool, known: &Known, backlog: Backlog) -> Plan {
-    let (forecast, assumed) = Forecaster { config, prompts, embeds, known, backlog: &backlog }.forecast();
+fn plan(config: &Config, prompts: &Prompts, screen: &Screen, known: &Known, backlog: Backlog) -> Plan {
+    let (embeds, compares) = (screen.embeds(), !screen.is_off());
+    let (forecast, assumed) = Forecaster { config, prompts, embeds, compares, known, backlog: &backlog }.forecast();
     let total = forecast.total;
     let limits = config.budget.limits();
     let below = |kind: Kind| {

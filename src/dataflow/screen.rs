@@ -1,12 +1,14 @@
-//! By what documents are screened before they are extracted: the limits of texts, the screening model, and its threshold.
+//! By what documents are screened before they are extracted: the limits of texts, whether similar ones are looked for, the screening
+//! model, and its threshold.
 //!
-//! Law: what is said of a document depends on its text and the settings alone.
+//! Law: what is said here of a document depends on its text and the settings alone.
 
 use std::fmt::Debug;
 
 use anyhow::Context as _;
 use synthllm_llm::TaskSettings;
 use synthllm_operators::id;
+use synthllm_operators::near;
 use synthllm_operators::record::ScoredBy;
 use synthllm_operators::screen::{Reason, Scorer, judge};
 use synthllm_operators::text_checks::{TextLimits, TextScores, measure};
@@ -18,6 +20,7 @@ use crate::hint::Usage;
 /// The settings of a run, with the model's file read.
 pub struct Screen {
     limits: Option<TextLimits>,
+    near: Option<near::Settings>,
     judge: Option<Judge>,
     by: ScoredBy,
 }
@@ -46,7 +49,7 @@ impl Scorer for Judge {
 impl Screen {
     /// Reads the model, if one is configured, and refuses one for which the configured embeddings are no use.
     pub fn load(config: &Config) -> anyhow::Result<Self> {
-        let ScreenConfig { model, threshold, limits, .. } = &config.screen;
+        let ScreenConfig { model, threshold, limits, near_duplicates, .. } = &config.screen;
         let model = model.as_deref().map(|path| {
             let failed = || format!("can't read the screening model {}", path.display());
             let model = Model::from_bytes(&std::fs::read(path).with_context(failed)?).with_context(failed)?;
@@ -55,14 +58,15 @@ impl Screen {
         });
         let judge = model.transpose()?.map(|model| Judge { threshold: threshold.unwrap_or(model.threshold()), model });
         let limits = Some(limits.clone()).filter(|limits| !lets_all_pass(limits));
+        let near = near_duplicates.map(|threshold| near::Settings { threshold, ..near::Settings::default() });
         let embed = &config.llm.embed.settings;
-        let looks = limits.is_some() || judge.is_some();
+        let looks = limits.is_some() || judge.is_some() || near.is_some();
         let by = ScoredBy {
-            checks: if looks { digest(&(&limits, judge.is_some())) | 1 } else { 0 },
+            checks: if looks { digest(&(&limits, judge.is_some(), "twins", &near)) | 1 } else { 0 },
             embedder: judge.as_ref().map_or(0, |judge| digest(&(judge.model.embedder(), asked(embed)))),
             judge: judge.as_ref().map_or(0, |judge| judge.version() as u64 | 1),
         };
-        Ok(Screen { limits, judge, by })
+        Ok(Screen { limits, near, judge, by })
     }
 
     /// Digests of the settings; all 0 where every document passes.
@@ -78,6 +82,11 @@ impl Screen {
     /// A digest of all settings; 0 where every document passes.
     pub fn digest(&self) -> u64 {
         if self.is_off() { 0 } else { digest(&self.by) | 1 }
+    }
+
+    /// How similar texts are looked for, if they are. Equal ones are wherever documents are screened at all.
+    pub fn near(&self) -> Option<near::Settings> {
+        self.near
     }
 
     /// Whether documents are embedded.

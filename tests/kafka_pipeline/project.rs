@@ -123,7 +123,12 @@ impl Project {
 
     /// Ingests the documents with these numbers.
     pub fn ingest(&self, numbers: impl IntoIterator<Item = u32>) {
-        let lines: Vec<String> = numbers.into_iter().map(|number| document(number).to_string() + "\n").collect();
+        self.ingest_all(&numbers.into_iter().map(document).collect::<Vec<_>>());
+    }
+
+    /// Ingests these documents.
+    pub fn ingest_all(&self, documents: &[Value]) {
+        let lines: Vec<String> = documents.iter().map(|document| document.to_string() + "\n").collect();
         std::fs::write(self.path("documents.jsonl"), lines.concat()).unwrap();
         self.ok(&["ingest", "documents.jsonl"]);
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synthllm_log::LogName;
 use synthllm_operators::codec::{self, CodecError};
-use synthllm_operators::record::{Extraction, Sample, Scored, Version};
+use synthllm_operators::record::{Extraction, Pointer, Sample, Scored, Version, place_of};
 use synthllm_testkit::project::Project;
 use synthllm_testkit::records::journal_record;
 use synthllm_testkit::scripted::{Count, ScriptedServer};
@@ -72,8 +72,11 @@ impl<'a> Watch<'a> {
     fn committed_now(&self, counts: &BTreeMap<u128, Count>) -> BTreeSet<u128> {
         let mut committed: BTreeSet<u128> = self.journaled();
         let questions = self.questions_of_samples();
-        let texts = self.texts_of(LogName::Extractions, |value| codec::decode::<Extraction>(value).map(|it| it.version));
-        let scored = self.texts_of(LogName::Scores, |value| codec::decode::<Scored>(value).map(|it| it.head.version));
+        let texts =
+            self.texts_of(LogName::Extractions, |value| codec::decode::<Extraction>(value).map(|it| Some(it.version)));
+        // One that is held back for another with a similar text is not embedded.
+        let embedded = |scored: Scored| (!scored.embedding.is_empty()).then_some(scored.head.version);
+        let scored = self.texts_of(LogName::Scores, |value| codec::decode::<Scored>(value).map(embedded));
         for (content, count) in counts {
             let done = match count.task.as_str() {
                 "extraction" => texts.iter().any(|text| count.body.contains(text)),
@@ -104,7 +107,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The beginnings of the texts of all documents that were ever in this log; no two are the same.
-    fn texts_of(&self, log: LogName, version: impl Fn(&[u8]) -> Result<Version, CodecError>) -> BTreeSet<String> {
+    fn texts_of(&self, log: LogName, version: impl Fn(&[u8]) -> Result<Option<Version>, CodecError>) -> BTreeSet<String> {
         let logs = self.project.logs();
         let documents: BTreeMap<(u32, u64), Vec<u8>> = logs
             .records(LogName::Documents)
@@ -112,8 +115,9 @@ impl<'a> Watch<'a> {
             .filter_map(|record| Some(((record.partition, record.offset), record.value?)))
             .collect();
         let records = logs.records(log).into_iter().filter_map(|record| record.value);
-        let versions = records.map(|value| version(&value).expect("the record of a document"));
-        versions.map(|version| beginning(&documents[&(version.partition, version.offset)])).collect()
+        let versions = records.filter_map(|value| version(&value).expect("the record of a document"));
+        let places = versions.map(place_of);
+        places.map(|Pointer { partition, offset }| beginning(&documents[&(partition, offset)])).collect()
     }
 }
 

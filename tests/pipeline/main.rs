@@ -23,6 +23,7 @@ mod screening;
 mod settled;
 mod subsets;
 mod target;
+mod twins;
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ const OTHER_WORDS: [&str; 8] = ["river", "castle", "harvest", "emperor", "violin
 const PLAIN_WORDS: [&str; 6] = ["the", "with", "where", "given", "each", "which"];
 
 /// A text of so many words, of which up to a third are of the domain: so many sixteenths of them.
-fn text(words: usize, sixteenths: usize, seed: u64) -> String {
+pub(crate) fn text(words: usize, sixteenths: usize, seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut word = |place: usize| match (place % 3, place / 3 % 16 < sixteenths) {
         (0, true) => *random.choice(&DOMAIN_WORDS).expect("there are words"),
@@ -56,7 +56,7 @@ fn train(project: &Project, name: &str, prefers_domain: bool) {
 }
 
 /// A project that can screen by `domain.model` or `other.model`, and does not yet.
-fn project(server: &ScriptedServer) -> Project {
+pub(crate) fn project(server: &ScriptedServer) -> Project {
     let mut project = crate::project(server);
     project.set("sampling.levels", "[1, 2]").set("llm.embed.model", "\"small\"");
     train(&project, "domain.model", true);
@@ -65,38 +65,38 @@ fn project(server: &ScriptedServer) -> Project {
 }
 
 /// A project that screens by `domain.model`.
-fn screened(server: &ScriptedServer) -> Project {
+pub(crate) fn screened(server: &ScriptedServer) -> Project {
     let mut project = project(server);
     project.set("screen.model", "\"domain.model\"");
     project
 }
 
-fn documents(count: u64) -> Vec<Value> {
+pub(crate) fn documents(count: u64) -> Vec<Value> {
     (0..count).map(|number| document(number, 0)).collect()
 }
 
 /// What screening says of each document: why it is rejected, its score, by which settings.
-type Verdicts = BTreeMap<String, (Option<&'static str>, Option<f64>, ScoredBy)>;
+pub(crate) type Verdicts = BTreeMap<String, (Option<&'static str>, Option<f64>, ScoredBy)>;
 
-fn scores(project: &Project) -> BTreeMap<String, Scored> {
+pub(crate) fn scores(project: &Project) -> BTreeMap<String, Scored> {
     let decoded = |value: Vec<u8>| codec::decode(&value).expect("a record of scores");
     project.logs().live(LogName::Scores).into_iter().map(|(id, value)| (id, decoded(value))).collect()
 }
 
-fn verdicts(project: &Project) -> Verdicts {
+pub(crate) fn verdicts(project: &Project) -> Verdicts {
     let verdict = |scored: Scored| (scored.rejected.map(Reason::name), scored.score, scored.by);
     scores(project).into_iter().map(|(id, scored)| (id, verdict(scored))).collect()
 }
 
 /// Everything that stands in the logs of extract, without places and versions, which depend on the history.
 #[derive(PartialEq, Debug)]
-struct State {
+pub(crate) struct State {
     verdicts: Verdicts,
     extractions: BTreeMap<String, (Vec<Topic>, Vec<String>, u128, Option<String>)>,
     texts: BTreeMap<String, String>,
 }
 
-fn state(project: &Project) -> State {
+pub(crate) fn state(project: &Project) -> State {
     let logs = project.logs();
     for (id, scored) in scores(project) {
         let extraction = logs.extractions().remove(&id);
@@ -113,15 +113,15 @@ fn state(project: &Project) -> State {
 }
 
 /// The ids of rejected documents.
-fn rejected(project: &Project) -> BTreeSet<String> {
+pub(crate) fn rejected(project: &Project) -> BTreeSet<String> {
     verdicts(project).into_iter().filter(|(_, (reason, ..))| reason.is_some()).map(|(id, _)| id).collect()
 }
 
-fn let_in(project: &Project) -> BTreeSet<String> {
+pub(crate) fn let_in(project: &Project) -> BTreeSet<String> {
     project.logs().extractions().into_keys().collect()
 }
 
-fn counted(project: &Project, name: &str) -> u64 {
+pub(crate) fn counted(project: &Project, name: &str) -> u64 {
     project.logs().counted(Role::Extract, name)
 }
 

@@ -12,6 +12,7 @@
 pub mod claims;
 pub mod collection;
 pub mod meeting;
+pub mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -151,6 +152,12 @@ impl<K: Copy + Ord> Near<K> {
             }
             Standing::New => Changes::default(),
         }
+    }
+
+    /// The shingles of a text, if it is in.
+    pub fn shingles(&self, key: K) -> Option<&[u64]> {
+        let place = self.places.get(&key)?;
+        self.texts[*place as usize].as_ref().map(|text| &*text.shingles)
     }
 
     /// The kept texts that are similar to one, with their similarity, in the order of their keys.

@@ -73,6 +73,8 @@ pub struct Forecaster<'a> {
     pub prompts: &'a Prompts,
     /// Whether a model screens documents.
     pub embeds: bool,
+    /// Whether of equal or similar texts only the first is let in.
+    pub compares: bool,
     pub known: &'a Known,
     pub backlog: &'a Backlog,
 }
@@ -331,6 +333,12 @@ impl Forecaster<'_> {
         }];
         if self.embeds {
             assumed.push("screening lets in anything from none to all of the documents that are embedded".to_owned());
+        }
+        if self.compares {
+            assumed.push(
+                "no text is equal or similar to another: of such only the first is asked about, and when it goes the next"
+                    .to_owned(),
+            );
         }
         if self.known.rescreens {
             assumed.push(

@@ -12,8 +12,8 @@ use super::super::Context;
 use super::super::commit::Placed;
 use super::super::inquiry::Spent;
 use super::super::shard::Prepared;
+use super::decision::{Decision, Gone, Note, mark};
 use super::entry::Entry;
-use super::revise::{Decision, Note};
 use crate::events::{Counter, Outcome};
 
 /// The records of a transaction: of each document only what became of it last. `missing` are documents whose deletion was missed.
@@ -75,10 +75,10 @@ impl Batch {
             Decision::Buried { burial, gone } => {
                 context.counters.dead_letter(Role::Extract, &burial.stage, number, origin.offset, &burial.reason);
                 self.dead_letters.push(burial.record(Role::Extract, LogName::Documents, origin));
-                gone.into_iter().for_each(|key| self.remove(key, false));
+                gone.into_iter().for_each(|gone| self.remove(gone.key, false));
                 Outcome::DeadLettered
             }
-            Decision::Deleted { key } => {
+            Decision::Deleted(Gone { key, .. }) => {
                 self.count(Counter::Deletions, 1);
                 self.remove(key, true);
                 Outcome::Written
@@ -98,7 +98,7 @@ impl Batch {
             Decision::Buried { burial, gone } => {
                 context.counters.stored_dead_letter(&burial.stage, from.shard, from.offset, &burial.reason);
                 self.dead_letters.push(burial.record(Role::Extract, LogName::Documents, from));
-                gone.into_iter().for_each(|key| self.remove(key, false));
+                gone.into_iter().for_each(|gone| self.remove(gone.key, false));
             }
             Decision::Written { .. } => {
                 self.count(Counter::ScreenedIn, 1);
@@ -128,7 +128,7 @@ impl Batch {
             Decision::Kept { key, scored, embedded } => {
                 (key, Last { scored: Entry::New(scored), written, ..Last::default() }, embedded)
             }
-            Decision::Skipped | Decision::Deleted { .. } | Decision::Buried { .. } | Decision::Again { .. } => return,
+            Decision::Skipped | Decision::Deleted(_) | Decision::Buried { .. } | Decision::Again { .. } => return,
         };
         self.count(Counter::Embeddings, u64::from(embedded.usage.calls));
         self.spend(&embedded);
@@ -173,7 +173,7 @@ impl Batch {
             }
             if !matches!(last.scored, Entry::Unchanged) {
                 let id = DocumentId::of(&String::from_utf8_lossy(key));
-                scored.push(last.scored.as_new().map(|record| (id, record.text_hash)));
+                scored.push(last.scored.as_new().map(|record| (id, mark(record))));
             }
         }
         let (last, mut rest) = (self.last, self.dead_letters);
@@ -192,7 +192,7 @@ impl Batch {
         let placed = move |places: &[Place]| {
             let records = scored.into_iter().zip(places).filter_map(|(record, place)| Some((record?, pointer(place))));
             // Nobody wants to know once the role has ended.
-            records.for_each(|((id, text_hash), place)| _ = scores.send(Note::Placed(id, place, text_hash)));
+            records.for_each(|((id, mark), place)| _ = scores.send(Note::Placed(id, place, mark)));
         };
         Prepared {
             texts,

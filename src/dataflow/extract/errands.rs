@@ -7,6 +7,7 @@ use std::thread::spawn;
 use anyhow::Result;
 use synthllm_log::LogName;
 use synthllm_operators::ask::Mailbox;
+use synthllm_operators::near::twins::Verdict;
 use synthllm_operators::record;
 
 use super::super::Context;
@@ -36,6 +37,10 @@ pub(super) enum Brought {
     Replied(Replied),
     /// What stands at the place, if it is still there.
     Record(LogName, Option<Vec<u8>>),
+    /// Whether an earlier document has an equal or similar text.
+    Verdict(Verdict),
+    /// The document's last record lies in `scores`.
+    Placed,
 }
 
 impl From<Replied> for Brought {

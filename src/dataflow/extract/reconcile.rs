@@ -7,6 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::super::Context;
+use super::super::flow::Flow;
+use super::super::status::Loading;
+use super::caught_up::{CaughtUp, now};
+use super::decision::{Decision, Incoming};
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use synthllm_log::{LogName, Reader, Record};
@@ -14,13 +19,6 @@ use synthllm_operators::codec;
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::reconcile::Reconciliation;
 use synthllm_operators::record::{ExtractionHead, Role, ScoredHead, ShardProgress};
-use timely::dataflow::InputHandleVec;
-
-use super::super::Context;
-use super::super::flow::Flow;
-use super::super::status::Loading;
-use super::caught_up::{CaughtUp, now};
-use super::revise::{Decision, Incoming, Note};
 
 /// Records are read in batches of at most so many.
 const READ_AT_ONCE: usize = 10_000;
@@ -87,12 +85,13 @@ impl Reconciler {
         !matches!(self.stage, Stage::Idle)
     }
 
-    /// One turn. Returns how much has moved.
+    /// One turn, in the epoch `now`. Returns how much has moved.
     pub(super) fn turn(
         &mut self,
         context: &Context,
         flow: &Documents,
-        notes: &mut InputHandleVec<u64, Note>,
+        now: u64,
+        forget: impl FnMut(DocumentId),
     ) -> Result<usize> {
         let moved = match &mut self.stage {
             Stage::Documents(scan) | Stage::Extractions(scan) => scan.read()?,
@@ -111,8 +110,8 @@ impl Reconciler {
             }
             Stage::Extractions(scan) if scan.is_done() => Stage::Owing(scan.debts()),
             Stage::Owing(debts) if debts.are_paid(flow) => {
-                debts.gone.into_iter().for_each(|id| notes.send(Note::Gone(id)));
-                Stage::Forgetting(*notes.time())
+                debts.gone.into_iter().for_each(forget);
+                Stage::Forgetting(now)
             }
             Stage::Forgetting(epoch) if flow.frontier() > epoch => {
                 self.last = Some(Instant::now());

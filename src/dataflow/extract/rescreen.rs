@@ -20,22 +20,22 @@ use synthllm_operators::codec;
 use synthllm_operators::record::{
     Extraction, ExtractionHead, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
 };
+use synthllm_operators::screen::Reason;
 
 use super::super::Context;
 use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
 use super::super::flow::Flow;
 use super::super::status::Loading;
+use super::decision::{Decision, Incoming, Value};
+use super::lives::{SCREENINGS, screenings};
 use super::reconcile::beginning;
-use super::revise::{Decision, Incoming, Value};
 use super::work::Stored;
 
 /// In a shard's `progress`: the digest of the settings by which all its documents are judged; 0 where all pass unlooked at.
 const SCREENED_BY: &str = "screened_by";
 /// The digest of the settings by which they are being judged again.
 const SCREENING_BY: &str = "screening_by";
-/// How often that was begun: the number in the versions of its documents (see `synthllm_operators::record::Version`).
-const SCREENINGS: &str = "screenings";
 /// Instead of a digest while it is not done.
 const UNDER_WAY: u64 = u64::MAX;
 
@@ -43,11 +43,6 @@ const UNDER_WAY: u64 = u64::MAX;
 const READ_AT_ONCE: usize = 1_000;
 
 type Documents = Flow<Incoming, Decision>;
-
-/// How often a shard was screened again.
-pub(super) fn screenings(progress: &ShardProgress) -> u64 {
-    progress.counters.get(SCREENINGS).copied().unwrap_or(0)
-}
 
 /// A digest of the settings by which all documents of a shard are judged.
 pub fn screened_by(progress: &ShardProgress) -> u64 {
@@ -205,7 +200,9 @@ fn put_in(flow: &mut Documents, clock: &mut Clock, number: u32, (key, stored): F
 
 /// What the calls of a document may need: of one that is let in already none extracts it.
 fn need(needs: &OfDocuments, head: &ScoredHead, now: ScoredBy) -> Amount {
-    let embeds = head.by.embedder != now.embedder || head.rejected.is_some_and(|_| head.by.checks != now.checks);
+    // It may have been rejected before it was embedded.
+    let was_before = |reason: Reason| head.by.checks != now.checks || reason.is_of_others();
+    let embeds = head.by.embedder != now.embedder || head.rejected.is_some_and(was_before);
     needs.of_stored(embeds, head.rejected.is_some())
 }
 

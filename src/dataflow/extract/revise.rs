@@ -3,159 +3,44 @@
 //! Input: decoded records of `documents`, and stored documents to be screened again. Output: one [`Decision`] each, after the
 //! outcome of the record before it of the same document (protocol.md, "extract").
 
+mod compare;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use synthllm_llm::{CallError, Prompt, Prompts, Schema, Task, TaskSettings};
 use synthllm_log::LogName;
 use synthllm_operators::answers;
-use synthllm_operators::ask::{Case, Stage, Turn};
+use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
 use synthllm_operators::codec;
-use synthllm_operators::decode::{Limits, content_hash, decode};
+use synthllm_operators::decode::content_hash;
 use synthllm_operators::id::DocumentId;
-use synthllm_operators::journal::Hit;
-use synthllm_operators::record::{Answer, Document, Extraction, Origin, Pointer, Scored, Topic, place_of, version};
-use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
+use synthllm_operators::record::{Answer, Document, Extraction, Pointer, Scored, Topic, Version, screenings_of, version};
+use synthllm_operators::revise::{Memory, Queues, Ruling};
 use synthllm_operators::screen::Reason;
 
+use self::compare::Recalls;
 use super::super::Context;
 use super::super::dead_letter::Burial;
 use super::super::inquiry::{self, EmbedCall, Inquiry, Spent, Step};
 use super::super::screen::Screen;
 use super::super::shard::{Made, What};
+use super::decision::{Content, Decision, Gone, Note, Posted, Revision, ScoredAt, mark};
 use super::entry::Entry;
 use super::errands::{Brought, Errand, Wanted};
+use super::lives;
 use super::work::{About, Embedding, Next, Stored, Text, Work};
 use crate::config::Source;
 
-/// What comes in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Incoming {
-    pub(super) origin: Origin,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Value,
-    pub(super) hits: Vec<Hit>,
-    /// How often the shard has been screened again.
-    pub(super) screenings: u64,
-}
-
-/// A record of `documents` as it was read, or a stored document.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Value {
-    Record(Option<Vec<u8>>),
-    Stored(Box<Stored>),
-}
-
-/// The same, decoded.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Revision {
-    pub(super) about: About,
-    content: Content,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Content {
-    Deleted,
-    Document(Box<Document>),
-    Undecodable { reason: String },
-    Stored(Box<Stored>),
-}
-
-/// What the logs say of a document at the start, or later without a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Note {
-    /// A record of `extractions`.
-    Extracted(DocumentId, Option<Known>),
-    /// A record of `scores`.
-    Scored(DocumentId, Option<ScoredAt>),
-    /// Where a record of `scores` lies that was written for this text.
-    Placed(DocumentId, Pointer, u128),
-    /// It is found to be gone.
-    Gone(DocumentId),
-}
-
-/// What is remembered of a record of `scores`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct ScoredAt {
-    pub(super) place: Pointer,
-    pub(super) text_hash: u128,
-    /// Of a document that is rejected.
-    pub(super) rejected: Option<Known>,
-}
-
-impl Note {
-    pub(super) fn id(&self) -> DocumentId {
-        match self {
-            Note::Extracted(id, _) | Note::Scored(id, _) | Note::Placed(id, ..) | Note::Gone(id) => *id,
-        }
-    }
-}
-
-/// The outcome of a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Decision {
-    Skipped,
-    Deleted {
-        key: Vec<u8>,
-    },
-    /// It is let in, and extracted.
-    Written {
-        key: Vec<u8>,
-        text: Entry<String>,
-        extraction: Box<Extraction>,
-        scored: Entry<Box<Scored>>,
-        embedded: Spent,
-    },
-    /// It is not let in; `stood`: it was before.
-    Rejected {
-        key: Vec<u8>,
-        text: Entry<String>,
-        scored: Box<Scored>,
-        stood: bool,
-        embedded: Spent,
-    },
-    /// Screened again, it stays in, or out.
-    Kept {
-        key: Vec<u8>,
-        scored: Box<Scored>,
-        embedded: Spent,
-    },
-    Buried {
-        burial: Burial,
-        gone: Option<Vec<u8>>,
-    },
-    /// Of a stored document, which is no input record; it came from this offset in `documents`.
-    Again {
-        offset: u64,
-        decision: Box<Decision>,
-    },
-}
-
-pub(super) fn decoded(incoming: Incoming, limits: &Limits) -> Revision {
-    let Incoming { origin, key, value, hits, screenings } = incoming;
-    let id = DocumentId::of(&String::from_utf8_lossy(&key));
-    let stored = match &value {
-        Value::Stored(stored) => Some(place_of(stored.scored.head.version).offset),
-        Value::Record(_) => None,
-    };
-    let (content, payload) = match value {
-        Value::Stored(stored) => (Content::Stored(stored), Vec::new()),
-        Value::Record(None) => (Content::Deleted, Vec::new()),
-        Value::Record(Some(value)) => match decode(&key, &value, limits) {
-            Ok(document) => (Content::Document(Box::new(document)), value),
-            Err(rejection) => (Content::Undecodable { reason: rejection.to_string() }, value),
-        },
-    };
-    Revision { about: About { origin, id, key, payload, hits, screenings, stored }, content }
-}
+/// What the stage may do about a case.
+type Out<'turn> = &'turn mut Turn<Errand, Posted>;
 
 /// The last record of a document in `scores`, with a hash of the text whose embedding it has.
 enum LastScore {
     /// It is in the log.
     At(Pointer, u128),
-    /// It is on its way there.
-    Written(Vec<f32>, u128),
+    /// It is on its way there; with its [`mark`].
+    Written(Vec<f32>, u128, u128),
 }
 
 /// The stage that decides about documents, one record of a document after the other, and asks the models where it must.
@@ -166,7 +51,12 @@ pub(super) struct Revise {
     memory: Memory,
     queues: Queues<(Case, Revision)>,
     under_way: HashMap<Case, Work>,
+    recalls: Recalls,
+    /// Where the stage has its replies from.
+    mailbox: Mailbox<Errand, Brought>,
     screen: Arc<Screen>,
+    /// Of documents that have gone in this run, the number in their last version, where that was not the shard's.
+    went: HashMap<DocumentId, u64>,
     /// The documents that have a record in `scores`.
     scored: HashMap<DocumentId, LastScore>,
     prompts: Arc<Prompts>,
@@ -183,17 +73,24 @@ impl Stage for Revise {
     type Note = Note;
     type Call = Errand;
     type Reply = Brought;
-    type Output = Made<Decision>;
+    type Output = Posted;
 
-    fn open(&mut self, case: Case, revision: Revision, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn open(&mut self, case: Case, revision: Revision, turn: Out<'_>) {
         if let Some((case, revision)) = self.queues.enter(revision.about.id, (case, revision)) {
             self.begin(case, revision, turn);
         }
     }
 
-    fn reply(&mut self, case: Case, reply: Brought, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn reply(&mut self, case: Case, reply: Brought, turn: Out<'_>) {
+        match reply {
+            Brought::Placed => return self.placed(case, turn),
+            Brought::Record(_, value) if self.recalls.waits(case) => return self.recalled(case, value, turn),
+            _ => (),
+        }
         let Some(mut work) = self.under_way.remove(&case) else { return };
         match reply {
+            Brought::Placed => (),
+            Brought::Verdict(verdict) => self.compared(case, work, verdict, turn),
             Brought::Record(log, value) => match take(&mut work, log, value) {
                 Ok(()) => self.advance(case, work, turn),
                 Err(reason) => self.bury(case, work, "screen", &reason, None, turn),
@@ -201,7 +98,7 @@ impl Stage for Revise {
             Brought::Replied(replied) => match replied.outcome {
                 Ok(answer) => {
                     let what = What::Answered(replied.key, answer.clone());
-                    turn.give(case, Made { origin: work.about.origin, what });
+                    turn.give(case, Posted::Made(Made { origin: work.about.origin, what }));
                     self.answered(case, work, &answer, turn);
                 }
                 // The run stops: the record stays open, and is read again after the next start.
@@ -227,8 +124,12 @@ impl Stage for Revise {
                 }
             }
             Note::Placed(id, place, of) => {
-                if let Some(last) = self.scored.get_mut(&id).filter(|last| last.text_hash() == of) {
-                    *last = LastScore::At(place, of);
+                if let Some(last) = self.scored.get_mut(&id)
+                    && let LastScore::Written(_, text_hash, mark) = *last
+                    && mark == of
+                {
+                    *last = LastScore::At(place, text_hash);
+                    self.recalls.placed(id).into_iter().for_each(|case| self.mailbox.deliver(case, Brought::Placed));
                 }
             }
             Note::Gone(id) => {
@@ -243,7 +144,7 @@ impl Stage for Revise {
 fn take(work: &mut Work, log: LogName, value: Option<Vec<u8>>) -> Result<(), String> {
     let unreadable = |error: codec::CodecError| format!("what the log {} has of it can't be read: {error}", log.name());
     match (log, value) {
-        (LogName::Texts, Some(value)) => work.has_text(codec::decompress(&value).map_err(unreadable)?),
+        (LogName::Texts, Some(value)) => work.read(codec::decompress(&value).map_err(unreadable)?),
         (LogName::Texts, None) => return Err("its text is gone from the log".to_owned()),
         (_, value) => {
             let scored = value.map(|value| codec::decode::<Scored>(&value)).transpose().map_err(unreadable)?;
@@ -255,14 +156,17 @@ fn take(work: &mut Work, log: LogName, value: Option<Vec<u8>>) -> Result<(), Str
 }
 
 impl Revise {
-    pub(super) fn new(context: &Context) -> Self {
+    pub(super) fn new(context: &Context, mailbox: Mailbox<Errand, Brought>) -> Self {
         let config = &context.config;
         let limits = config.extraction_limits();
         Revise {
             memory: Memory::default(),
             queues: Queues::default(),
             under_way: HashMap::new(),
+            recalls: Recalls::default(),
+            mailbox,
             screen: Arc::clone(&context.screen),
+            went: HashMap::new(),
             scored: HashMap::new(),
             prompts: Arc::clone(&context.extract_prompts),
             settings: context.settings(Task::Extract),
@@ -275,10 +179,10 @@ impl Revise {
     }
 
     /// It is this record's turn among those of its document.
-    fn begin(&mut self, case: Case, Revision { about, content }: Revision, turn: &mut Turn<Errand, Made<Decision>>) {
-        let place = Pointer { partition: about.origin.shard, offset: about.origin.offset };
-        let version = version(place, about.screenings);
+    fn begin(&mut self, case: Case, Revision { about, content }: Revision, turn: Out<'_>) {
+        let version = self.version_of(&about);
         let hash = match &content {
+            Content::Owed { lets_in } => return self.recall(case, about, *lets_in, turn),
             Content::Stored(_) | Content::Deleted => None,
             Content::Document(document) => Some((content_hash(document), document.redo)),
             Content::Undecodable { reason } => {
@@ -293,14 +197,15 @@ impl Revise {
             }
             Content::Stored(_) => return self.finish(case, about, Decision::Skipped, turn),
             Content::Document(document) => *document,
-            Content::Deleted | Content::Undecodable { .. } => Document::default(),
+            Content::Owed { .. } | Content::Deleted | Content::Undecodable { .. } => Document::default(),
         };
         match self.memory.rule(about.id, version, hash) {
             Ruling::Unchanged | Ruling::Absent => self.finish(case, about, Decision::Skipped, turn),
             Ruling::Delete => {
+                let gone = self.gone(&about);
                 self.memory.outcome(about.id, None);
-                let key = about.key.clone();
-                self.finish(case, about, Decision::Deleted { key }, turn);
+                self.leave(case, about.id, turn);
+                self.finish(case, about, Decision::Deleted(gone), turn);
             }
             Ruling::Foreign { lives_in } => {
                 let reason = format!(
@@ -313,16 +218,38 @@ impl Revise {
             Ruling::Revise(known) => {
                 let mut work = Work::new(about, document, known);
                 work.embedding = self.embedding_of(work.about.id, work.text_hash);
+                if !work.has_text() {
+                    self.leave(case, work.about.id, turn);
+                }
                 self.advance(case, work, turn);
             }
         }
+    }
+
+    /// The version of a record of `documents`: not smaller than any that the document has had.
+    fn version_of(&self, about: &About) -> Version {
+        let place = Pointer { partition: about.origin.shard, offset: about.origin.offset };
+        let number = match self.memory.known(about.id) {
+            Some(known) => screenings_of(known.version),
+            None => self.went.get(&about.id).copied().unwrap_or(0),
+        };
+        version(place, about.screenings.max(number))
+    }
+
+    /// A document goes, if it is known.
+    fn gone(&mut self, about: &About) -> Gone {
+        let gone = lives::gone(about.key.clone(), self.memory.known(about.id).map(|known| known.version));
+        if gone.number > about.screenings {
+            self.went.insert(about.id, gone.number);
+        }
+        gone
     }
 
     /// The embedding of this text of a document, where `scores` has it.
     fn embedding_of(&self, id: DocumentId, text_hash: u128) -> Embedding {
         match self.scored.get(&id).filter(|last| last.text_hash() == text_hash) {
             Some(LastScore::At(place, _)) => Embedding::At(*place),
-            Some(LastScore::Written(numbers, _)) if !numbers.is_empty() => Embedding::Here(numbers.clone()),
+            Some(LastScore::Written(numbers, ..)) if !numbers.is_empty() => Embedding::Here(numbers.clone()),
             _ => Embedding::Missing,
         }
     }
@@ -337,10 +264,11 @@ impl Revise {
     }
 
     /// Goes on with a document as far as it comes with what is at hand.
-    fn advance(&mut self, case: Case, mut work: Work, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn advance(&mut self, case: Case, mut work: Work, turn: Out<'_>) {
         let screen = Arc::clone(&self.screen);
         match work.next(&screen) {
             Next::Read(log, place) => self.read(case, work, (log, place), turn),
+            Next::Compare => self.compare(case, work, turn),
             Next::Embed(text) => self.embed(case, work, &text, turn),
             Next::Reject(reason) => self.reject(case, work, reason, turn),
             Next::LetIn if work.stands => self.keep(case, work, None, turn),
@@ -351,12 +279,12 @@ impl Revise {
         }
     }
 
-    fn read(&mut self, case: Case, work: Work, (log, place): (LogName, Pointer), turn: &mut Turn<Errand, Made<Decision>>) {
+    fn read(&mut self, case: Case, work: Work, (log, place): (LogName, Pointer), turn: Out<'_>) {
         turn.ask(case, Errand::Read(Wanted { log, place, key: work.about.key.clone() }));
         self.under_way.insert(case, work);
     }
 
-    fn embed(&mut self, case: Case, work: Work, text: &str, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn embed(&mut self, case: Case, work: Work, text: &str, turn: Out<'_>) {
         let subject = String::from_utf8_lossy(&work.about.key);
         let call = EmbedCall::new(work.about.origin, &subject, text, self.screen.dimensions(), &self.embed);
         let known = work.about.hits.iter().find(|hit| hit.key == call.key).map(|hit| hit.answer.clone());
@@ -367,7 +295,7 @@ impl Revise {
         self.under_way.insert(case, work);
     }
 
-    fn embedded(&mut self, case: Case, mut work: Work, answer: &Answer, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn embedded(&mut self, case: Case, mut work: Work, answer: &Answer, turn: Out<'_>) {
         work.embedded.add(answer);
         match inquiry::embedding(answer).filter(|numbers| self.screen.judge(numbers).is_some()) {
             Some(numbers) => {
@@ -379,7 +307,10 @@ impl Revise {
     }
 
     /// It is not let in: its text and its score are kept, so that it can come back.
-    fn reject(&mut self, case: Case, mut work: Work, reason: Reason, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn reject(&mut self, case: Case, mut work: Work, reason: Reason, turn: Out<'_>) {
+        if reason.is_of_limits() {
+            self.leave(case, work.about.id, turn);
+        }
         let stood = self.memory.live(work.about.id).is_some();
         if work.about.is_stored() && !stood {
             return self.keep(case, work, Some(reason), turn);
@@ -392,14 +323,17 @@ impl Revise {
     }
 
     /// A stored document stays in, or out: only what is said of it is new.
-    fn keep(&mut self, case: Case, work: Work, rejected: Option<Reason>, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn keep(&mut self, case: Case, work: Work, rejected: Option<Reason>, turn: Out<'_>) {
+        if work.was == Some((rejected, self.screen.by())) {
+            return self.finish(case, work.about, Decision::Skipped, turn);
+        }
         let scored = Box::new(work.scored(rejected, &self.screen));
         let decision = Decision::Kept { key: work.about.key.clone(), scored, embedded: work.embedded };
         self.finish(case, work.about, decision, turn);
     }
 
     /// It is let in, and new: the concepts are its own, or the model's.
-    fn let_in(&mut self, case: Case, mut work: Work, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn let_in(&mut self, case: Case, mut work: Work, turn: Out<'_>) {
         if work.about.is_stored() {
             work.come_back();
         }
@@ -428,7 +362,7 @@ impl Revise {
         }
     }
 
-    fn ask(&mut self, case: Case, mut work: Work, inquiry: Inquiry, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn ask(&mut self, case: Case, mut work: Work, inquiry: Inquiry, turn: Out<'_>) {
         let step = inquiry.step();
         work.inquiry = Some(inquiry);
         match step {
@@ -440,7 +374,7 @@ impl Revise {
         }
     }
 
-    fn answered(&mut self, case: Case, mut work: Work, answer: &Answer, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn answered(&mut self, case: Case, mut work: Work, answer: &Answer, turn: Out<'_>) {
         let Some(mut inquiry) = work.inquiry.take() else { return self.embedded(case, work, answer, turn) };
         inquiry.spent.add(answer);
         match extraction(answer, &self.limits) {
@@ -455,14 +389,7 @@ impl Revise {
         }
     }
 
-    fn write(
-        &mut self,
-        case: Case,
-        mut work: Work,
-        concepts: Concepts,
-        spent: &Spent,
-        turn: &mut Turn<Errand, Made<Decision>>,
-    ) {
+    fn write(&mut self, case: Case, mut work: Work, concepts: Concepts, spent: &Spent, turn: Out<'_>) {
         let asked = spent.usage.calls > 0;
         let scored = self.new_score(&work);
         let Work { known, document, .. } = &work;
@@ -500,16 +427,9 @@ impl Revise {
         }
     }
 
-    fn bury(
-        &mut self,
-        case: Case,
-        work: Work,
-        stage: &str,
-        reason: &str,
-        answer: Option<&str>,
-        turn: &mut Turn<Errand, Made<Decision>>,
-    ) {
+    fn bury(&mut self, case: Case, work: Work, stage: &str, reason: &str, answer: Option<&str>, turn: Out<'_>) {
         let payload = work.payload();
+        self.leave(case, work.about.id, turn);
         self.bury_record(case, work.about, payload, (stage, reason, answer), turn);
     }
 
@@ -520,9 +440,13 @@ impl Revise {
         about: About,
         payload: Vec<u8>,
         (stage, reason, answer): (&str, &str, Option<&str>),
-        turn: &mut Turn<Errand, Made<Decision>>,
+        turn: Out<'_>,
     ) {
-        let gone = self.memory.bury(about.id, about.origin.shard).then(|| about.key.clone());
+        let gone = self.gone(&about);
+        let gone = self.memory.bury(about.id, about.origin.shard).then_some(gone);
+        if gone.is_some() {
+            self.leave(case, about.id, turn);
+        }
         let burial = Burial {
             stage: stage.to_owned(),
             key: String::from_utf8(about.key.clone()).ok(),
@@ -539,23 +463,24 @@ impl Revise {
             Decision::Written { scored: Entry::New(scored), .. }
             | Decision::Rejected { scored, .. }
             | Decision::Kept { scored, .. } => {
-                self.scored.insert(id, LastScore::Written(scored.embedding.clone(), scored.text_hash));
+                let last = LastScore::Written(scored.embedding.clone(), scored.text_hash, mark(scored));
+                self.scored.insert(id, last);
             }
             Decision::Written { scored: Entry::Gone, .. }
-            | Decision::Deleted { .. }
+            | Decision::Deleted(_)
             | Decision::Buried { gone: Some(_), .. } => _ = self.scored.remove(&id),
             _ => (),
         }
     }
 
     /// Gives the outcome, and lets the document's next record begin.
-    fn finish(&mut self, case: Case, about: About, decision: Decision, turn: &mut Turn<Errand, Made<Decision>>) {
+    fn finish(&mut self, case: Case, about: About, decision: Decision, turn: Out<'_>) {
         self.remember(about.id, &decision);
         let decision = match about.stored {
             Some(offset) => Decision::Again { offset, decision: Box::new(decision) },
             None => decision,
         };
-        turn.give(case, Made { origin: about.origin, what: What::Output(decision) });
+        turn.give(case, Posted::Made(Made { origin: about.origin, what: What::Output(decision) }));
         turn.close(case);
         if let Some((case, next)) = self.queues.leave(about.id) {
             self.begin(case, next, turn);
@@ -566,7 +491,7 @@ impl Revise {
 impl LastScore {
     fn text_hash(&self) -> u128 {
         match self {
-            LastScore::At(_, hash) | LastScore::Written(_, hash) => *hash,
+            LastScore::At(_, hash) | LastScore::Written(_, hash, _) => *hash,
         }
     }
 }

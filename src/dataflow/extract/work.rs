@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use synthllm_log::LogName;
 use synthllm_operators::id::{self, DocumentId};
 use synthllm_operators::journal::Hit;
+use synthllm_operators::near::twins::Verdict;
 use synthllm_operators::record::{
-    Document, Extraction, ExtractionHead, Origin, Pointer, Scored, ScoredBy, place_of, version,
+    Document, Extraction, ExtractionHead, Origin, Pointer, Scored, ScoredBy, place_of, screenings_of, version,
 };
 use synthllm_operators::revise::Known;
 use synthllm_operators::screen::Reason;
@@ -97,6 +98,8 @@ impl Checked {
 pub(super) enum Next {
     /// Read a record of a log.
     Read(LogName, Pointer),
+    /// Ask whether an earlier document has an equal or similar text.
+    Compare,
     /// Have a text embedded.
     Embed(String),
     /// It is not let in.
@@ -116,8 +119,14 @@ pub(super) struct Work {
     pub(super) text_hash: u128,
     /// Whether it has been let in before, and not changed since.
     pub(super) stands: bool,
+    /// Of a stored document: what was said of it, and by which settings.
+    pub(super) was: Option<(Option<Reason>, ScoredBy)>,
     /// What the limits of texts say of it.
     pub(super) checked: Checked,
+    /// What the texts of other documents say of it.
+    pub(super) verdict: Option<Verdict>,
+    /// Whether it is decided again only to be rejected.
+    pub(super) only_out: bool,
     pub(super) embedding: Embedding,
     pub(super) score: Option<f64>,
     /// What its embedding has cost.
@@ -140,7 +149,10 @@ impl Work {
             text_at: None,
             text_hash,
             stands: false,
+            was: None,
             checked: Checked::NotYet,
+            verdict: None,
+            only_out: false,
             embedding: Embedding::Missing,
             score: None,
             embedded: Spent::default(),
@@ -152,7 +164,7 @@ impl Work {
     pub(super) fn again(about: About, scored: Scored, screen: &Screen) -> Self {
         let (by, now) = (scored.by, screen.by());
         let stands = scored.rejected.is_none();
-        let by_checks = scored.rejected.filter(|reason| *reason != Reason::Score);
+        let by_checks = scored.rejected.filter(|reason| reason.is_of_limits());
         let is_same = by.embedder == now.embedder && !scored.embedding.is_empty();
         Work {
             about,
@@ -161,7 +173,10 @@ impl Work {
             text_at: scored.head.text,
             text_hash: if scored.head.text.is_some() { scored.text_hash } else { id::digest(b"") },
             stands,
+            was: Some((scored.rejected, by)),
             checked: if by.checks == now.checks { Checked::of(by_checks) } else { Checked::NotYet },
+            verdict: None,
+            only_out: false,
             embedding: if is_same { Embedding::Here(scored.embedding) } else { Embedding::Missing },
             score: None,
             document: scored.document,
@@ -184,6 +199,15 @@ impl Work {
         if let Checked::Fails(reason) = self.checked {
             return Next::Reject(reason);
         }
+        if self.verdict.is_none() && self.has_text() {
+            return Next::Compare;
+        }
+        match (self.verdict.and_then(Verdict::reason), &self.embedding) {
+            // It may be let in some day: what its last record has is kept.
+            (Some(_), Embedding::At(place)) => return Next::Read(LogName::Scores, *place),
+            (Some(reason), _) => return Next::Reject(reason),
+            (None, _) => {}
+        }
         if !screen.embeds() {
             return Next::LetIn;
         }
@@ -203,15 +227,21 @@ impl Work {
         }
     }
 
+    /// Whether there is a text that could be like another.
+    pub(super) fn has_text(&self) -> bool {
+        !matches!(self.text, Text::Here(None))
+    }
+
     /// The text has been read.
-    pub(super) fn has_text(&mut self, text: String) {
+    pub(super) fn read(&mut self, text: String) {
         self.text_hash = id::digest(text.as_bytes());
         self.text = Text::Here(Some(text));
     }
 
     /// A stored document that was rejected comes back: as a new one, younger than all that stood on it before.
     pub(super) fn come_back(&mut self) {
-        let now = version(place_of(self.known.version), self.about.screenings);
+        let screenings = self.about.screenings.max(screenings_of(self.known.version) + 1);
+        let now = version(place_of(self.known.version), screenings);
         self.known = Known { version: now, since: now, redone: now, ..self.known };
     }
 

@@ -1,0 +1,107 @@
+//! Stored documents of this worker's shards that are to be decided again, because one with an equal or similar text has come
+//! before them, or gone.
+//!
+//! Law: each is put in with the last word on it, when nothing that was read is in flight, and nothing is read until all are
+//! committed. So their origin is the place at which reading goes on, as when all are screened again: their answers stay in the
+//! journal until that is passed.
+//! Cost: what was read must come to its end first. So a few are let wait, for a while.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use synthllm_operators::record::Origin;
+
+use super::super::Context;
+use super::super::clock::Clock;
+use super::super::estimate::OfDocuments;
+use super::super::flow::Flow;
+use super::super::shard::Shard;
+use super::decision::{Decision, Incoming, Value};
+use super::lives::screenings;
+
+/// So many make reading pause,
+const MANY: usize = 256;
+/// and any that has waited so long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Documents = Flow<Incoming, Decision>;
+
+/// See the module.
+pub(super) struct Owed {
+    /// By shard and key: whether the document is to be let in.
+    waiting: BTreeMap<(u32, Vec<u8>), bool>,
+    since: Option<Instant>,
+    /// Whether some are put in and not committed.
+    under_way: bool,
+    /// How many have come and are not reported to be settled.
+    unreported: u64,
+    screen_embeds: bool,
+    needs: Option<OfDocuments>,
+}
+
+impl Owed {
+    pub(super) fn new(context: &Context, needs: OfDocuments) -> Self {
+        Owed {
+            waiting: BTreeMap::new(),
+            since: None,
+            under_way: false,
+            unreported: 0,
+            screen_embeds: context.screen.embeds(),
+            needs: context.purse.is_limited().then_some(needs),
+        }
+    }
+
+    /// A document is to be decided again.
+    pub(super) fn add(&mut self, shard: u32, key: Vec<u8>, lets_in: bool) {
+        self.waiting.insert((shard, key), lets_in);
+        self.since.get_or_insert_with(Instant::now);
+        self.unreported += 1;
+    }
+
+    /// Whether nothing may be read.
+    pub(super) fn holds_reading(&self) -> bool {
+        let is_urgent = || self.since.is_some_and(|since| since.elapsed() >= PATIENCE);
+        self.under_way || self.waiting.len() >= MANY || is_urgent()
+    }
+
+    /// How many are settled that were not reported before.
+    pub(super) fn settled(&mut self) -> u64 {
+        if self.under_way || !self.waiting.is_empty() { 0 } else { std::mem::take(&mut self.unreported) }
+    }
+
+    /// Puts in what the window has room for, and the budget, once nothing is in flight. Returns how many.
+    pub(super) fn turn(&mut self, flow: &mut Documents, clock: &mut Clock) -> usize {
+        let nothing_in_flight = flow.shards.values().all(Shard::is_empty);
+        self.under_way &= !nothing_in_flight;
+        let mut put_in = 0;
+        while (self.under_way || nothing_in_flight) && flow.room() > 0 {
+            let Some(((number, key), lets_in)) = self.waiting.pop_first() else { break };
+            if !self.put_in(flow, clock, (number, &key), lets_in) {
+                self.waiting.insert((number, key), lets_in);
+                break;
+            }
+            put_in += 1;
+        }
+        self.under_way |= put_in > 0;
+        if self.waiting.is_empty() {
+            self.since = None;
+        }
+        put_in
+    }
+
+    /// False when the budget does not allow it yet.
+    fn put_in(&self, flow: &mut Documents, clock: &mut Clock, (number, key): (u32, &[u8]), lets_in: bool) -> bool {
+        let Some(shard) = flow.shards.get_mut(&number) else { return true };
+        if let Some(needs) = self.needs.as_ref().filter(|_| lets_in)
+            && !shard.reserve_aside(needs.of_stored(self.screen_embeds, true))
+        {
+            return false;
+        }
+        let origin = Origin { shard: number, offset: shard.progress.position };
+        let hits = shard.hits_for(origin.offset, &String::from_utf8_lossy(key));
+        let screenings = screenings(&shard.progress);
+        let value = Value::Owed { lets_in };
+        flow.put_in(clock, number, key.len(), Incoming { origin, key: key.to_vec(), value, hits, screenings });
+        true
+    }
+}
