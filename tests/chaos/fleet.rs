@@ -77,7 +77,10 @@ impl Fleet {
         let stalled = ended.iter().position(Option::is_none);
         stalled.map_or_else(
             || Ok(ended.into_iter().flatten().collect()),
-            |process| Err(format!("process {process} stalls: {}", self.runs[process].said())),
+            |process| {
+                let said: Vec<String> = self.runs.iter().map(Running::said).collect();
+                Err(format!("process {process} stalls; what each said:\n{}", said.join("\n---\n")))
+            },
         )
     }
 

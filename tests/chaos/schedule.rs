@@ -104,6 +104,8 @@ pub struct Schedule {
     pub continuous: bool,
     /// Whether changes withdraw, too.
     pub withdraw_changed: bool,
+    /// Whether each level has a target of samples.
+    pub targets: bool,
 }
 
 impl Schedule {
@@ -124,7 +126,8 @@ impl Schedule {
             // It comes last: a second broker that goes while this one is away is one too many for two replicas in sync.
             parts[1].push(broker_goes(&mut random, seed / 5));
         }
-        Schedule { parts, last, continuous: seed % 4 == 3, withdraw_changed: seed % 2 == 1 }
+        let (continuous, withdraw_changed) = (seed % 4 == 3, seed % 2 == 1);
+        Schedule { parts, last, continuous, withdraw_changed, targets: seed % 3 == 2 }
     }
 }
 

@@ -12,7 +12,7 @@ use synthllm_testkit::scripted::{Fault as ModelFault, Options, RetryAfter, Rule,
 use crate::figures::Figures;
 use crate::fleet::{Fleet, until};
 use crate::kcat::Record;
-use crate::project::{Project, id, quoted};
+use crate::project::{Project, by_level, id, quoted};
 use crate::running::Running;
 use crate::schedule::{Fault, Layout, Schedule, Step};
 use crate::verdict;
@@ -36,16 +36,28 @@ const MARKERS: Duration = Duration::from_secs(60);
 
 type Samples = BTreeMap<String, Value>;
 
-fn server() -> Arc<ScriptedServer> {
+/// How many samples of each level are to stand, where there are targets.
+const TARGETS: [usize; 3] = [13, 9, 10];
+
+fn server(schedule: &Schedule) -> Arc<ScriptedServer> {
+    // Which combination holds a question that several ask is a matter of timing, and so would be what is drawn for a target.
+    let duplicate_rate = if schedule.targets { 0.0 } else { 0.15 };
     // The latency lets faults meet calls under way.
     let latency = Duration::from_millis(15);
-    Arc::new(ScriptedServer::start(Options { duplicate_rate: 0.15, latency, ..Options::default() }))
+    Arc::new(ScriptedServer::start(Options { duplicate_rate, latency, ..Options::default() }))
 }
 
 fn settings(project: Project, schedule: &Schedule) -> Project {
     let withdraw = if schedule.withdraw_changed { "deleted-or-changed" } else { "deleted" };
     let project = project.set("generate.withdraw", &quoted(withdraw)).set("run.peer_timeout", &quoted("4s"));
     let project = project.set("log.partitions", "3").set("log.transaction_timeout", &quoted("40s"));
+    let project = if schedule.targets {
+        let [level1, level2, level3] = TARGETS;
+        let targets = format!("{{ level1 = {level1}, level2 = {level2}, level3 = {level3} }}");
+        project.set("sampling.limit", "{}").set("sampling.epochs", "6").set("generate.target", &targets)
+    } else {
+        project
+    };
     project.set("log.replication", "3").set("run.stop_timeout", &quoted("5s"))
 }
 
@@ -71,18 +83,18 @@ fn begin(project: &Project, part: usize) -> u64 {
 
 /// The samples after each part of a run that nothing befalls, by the way of withdrawing.
 fn expected(schedule: &Schedule, world: &World) -> [Samples; 2] {
-    static KNOWN: OnceLock<Mutex<BTreeMap<bool, [Samples; 2]>>> = OnceLock::new();
+    static KNOWN: OnceLock<Mutex<BTreeMap<(bool, bool), [Samples; 2]>>> = OnceLock::new();
     let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let calm = || {
         let brokers = world.broker.bootstrap();
-        let project = settings(Project::on(brokers, brokers, &unique_prefix("calm"), server()), schedule).created();
+        let project = settings(Project::on(brokers, brokers, &unique_prefix("calm"), server(schedule)), schedule).created();
         [0, 1].map(|part| {
             begin(&project, part);
             project.drain();
             project.samples()
         })
     };
-    known.entry(schedule.withdraw_changed).or_insert_with(calm).clone()
+    known.entry((schedule.withdraw_changed, schedule.targets)).or_insert_with(calm).clone()
 }
 
 /// Runs a schedule.
@@ -90,8 +102,8 @@ pub fn run(world: &World, seed: u64) -> Figures {
     let started = Instant::now();
     let schedule = Schedule::of(seed);
     let expected = (!schedule.continuous).then(|| expected(&schedule, world));
-    let project =
-        Project::on(&world.broker.proxied(), world.broker.bootstrap(), &unique_prefix(&format!("chaos-{seed}")), server());
+    let prefix = unique_prefix(&format!("chaos-{seed}"));
+    let project = Project::on(&world.broker.proxied(), world.broker.bootstrap(), &prefix, server(&schedule));
     let project = settings(project, &schedule).created();
     let mut figures = Figures { seed, schedules: 1, ..Figures::default() };
     let mut paid = Paid::default();
@@ -111,6 +123,9 @@ pub fn run(world: &World, seed: u64) -> Figures {
         note_all(&project, &mut paid);
         let expected = expected.as_ref().map(|expected| &expected[part]);
         figures.violations.extend(verdict::of(&project, expected, part == 1, schedule.withdraw_changed));
+        if schedule.targets && by_level(&project.samples()) != TARGETS {
+            figures.violations.push(format!("{:?} samples stand, not {TARGETS:?}", by_level(&project.samples())));
+        }
         figures.violations.extend(paid.asked_again(&project));
         let most = PERMITS * zombies.len() as u32;
         figures.violations.extend(wake(&project, zombies, schedule.continuous));
