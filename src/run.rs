@@ -27,6 +27,7 @@ use crate::dataflow::{
 use crate::events::{Counter, Counters, Outcome};
 use crate::hint::Usage;
 use crate::status_line::{Snapshot, StatusLine, Wait};
+use crate::terminal;
 
 /// What describes this process, as opposed to the pipeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -281,7 +282,8 @@ fn slow_commit(context: &Context) -> Option<Wait> {
 
 /// Which endpoint keeps calls waiting, and why.
 fn endpoint(pool: &synthllm_llm::Status) -> Option<Wait> {
-    let endpoint = pool.endpoints.iter().find(|endpoint| endpoint.down || endpoint.backing_off.is_some())?;
+    let endpoint = pool.endpoints.iter().find(|endpoint| endpoint.keeps_waiting())?;
     let reason = endpoint.last_error.as_deref().unwrap_or("it asked to wait");
-    Some(Wait { what: endpoint.endpoint.clone(), detail: format!(" ({} calls): {reason}", endpoint.waiting) })
+    let calls = terminal::count(endpoint.waiting as u64, "call");
+    Some(Wait { what: endpoint.endpoint.clone(), detail: format!(" ({calls}): {reason}") })
 }

@@ -37,6 +37,15 @@ pub struct EndpointStatus {
     pub oldest_call: Option<Duration>,
 }
 
+impl EndpointStatus {
+    /// Whether calls wait for the endpoint, and not for each other: it is down, has asked for a pause, or has answered none since its last
+    /// failure while those that failed wait for their next try.
+    pub fn keeps_waiting(&self) -> bool {
+        let all_rest = self.in_flight == 0 && self.waiting > 0 && self.consecutive_failures > 0;
+        self.down || self.backing_off.is_some() || all_rest
+    }
+}
+
 /// A snapshot of the pool.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct Status {

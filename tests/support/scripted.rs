@@ -167,6 +167,11 @@ impl ScriptedServer {
         self.shared.record().script.add(rule);
     }
 
+    /// Takes all rules back: from now on every request is answered well.
+    pub fn forget_rules(&self) {
+        self.shared.record().script.forget();
+    }
+
     /// Holds every answer back, from now until [`ScriptedServer::resume`]. Requests are seen and counted meanwhile.
     pub fn pause(&self) {
         self.shared.gate.send_replace(false);

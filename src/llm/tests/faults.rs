@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{level1, numbered, pool, request, server_with, settings, submit_all};
+use synthllm_llm::retry::Backoff;
 use synthllm_llm::{CallError, Pool, TaskSettings};
 use synthllm_testkit::scripted::{Fault, Options, RetryAfter, Rule, ScriptedServer};
 
@@ -131,7 +132,10 @@ fn calls_that_fail_together_are_one_look_at_the_endpoint() {
     let server = server_with(14, Fault::Status(503, "restarting".into()));
     let backoff = synthllm_llm::retry::Backoff { base: Duration::from_millis(100), max: Duration::from_secs(3600) };
     let pool = pool(&TaskSettings { backoff, max_in_flight: 14, ..settings(&server) });
+    server.pause();
     let replies = submit_all(&pool, numbered(14));
+    server.wait_until(|seen| seen.len() == 14);
+    server.resume();
     let mut longest = Duration::ZERO;
     while pool.status().calls() == 0 {
         longest = longest.max(pool.status().endpoints[0].backing_off.unwrap_or_default());
@@ -155,6 +159,21 @@ fn calls_wait_for_an_endpoint_that_is_not_there_yet() {
     }
     let _server = ScriptedServer::start(Options { port, ..Options::default() });
     assert!(replies.iter().all(|(_, outcome)| outcome.is_ok()));
+}
+
+#[test]
+fn a_single_call_that_waits_for_its_next_try_is_no_silent_wait() {
+    let server = server_with(1, Fault::Status(503, "scripted".into()));
+    let hour = Duration::from_secs(3600);
+    let pool = pool(&TaskSettings { backoff: Backoff { base: hour, max: hour }, ..settings(&server) });
+    assert!(!pool.status().endpoints[0].keeps_waiting());
+    let _replies = submit_all(&pool, numbered(1));
+    while pool.status().endpoints[0].failures == 0 {
+        std::thread::yield_now();
+    }
+    let status = &pool.status().endpoints[0];
+    assert!(status.keeps_waiting() && !status.down && status.backing_off.is_none(), "{status:?}");
+    assert!(status.last_error.as_ref().is_some_and(|error| error.contains("503")), "{status:?}");
 }
 
 #[test]

@@ -108,6 +108,11 @@ impl Script {
         self.rules.push(rule);
     }
 
+    /// Takes all rules back.
+    pub fn forget(&mut self) {
+        self.rules.clear();
+    }
+
     /// The fault of a request whose content was asked `earlier` times before.
     pub fn fault(&mut self, content: u128, earlier: u32, body: &str) -> Option<Fault> {
         let struck = self.rules.iter_mut().find(|rule| rule.times > 0 && body.contains(&rule.containing));
