@@ -93,7 +93,7 @@ impl Aliases {
 
     /// This table and another one, whose word counts where this one says nothing: a name stands for what it comes to when it is looked up again and
     /// again. What the other one says of a name that this one has on the left is left out, and so is that a name stands for its own alias. A name
-    /// that this one gives to itself stays alone.
+    /// that this one gives to itself stays alone, on either side.
     ///
     /// ```
     /// use synthllm_operators::aliases::Aliases;
@@ -107,7 +107,8 @@ impl Aliases {
         let mut links = self.names.clone();
         for (alias, name) in &other.names {
             let name = self.names.get(name).unwrap_or(name);
-            if alias != name && !self.names.contains_key(alias) && !self.themselves.contains(alias) {
+            let is_alone = self.themselves.contains(alias) || self.themselves.contains(name);
+            if alias != name && !self.names.contains_key(alias) && !is_alone {
                 links.insert(alias.clone(), name.clone());
             }
         }
@@ -172,5 +173,7 @@ mod tests {
         assert_eq!(over(&[], &[("a", "b")]), Ok(table(&[("a", "b")])));
         let alone = over(&[("a", "A")], &[("a", "b"), ("c", "b")]).expect("it makes sense");
         assert_eq!(alone.iter().collect::<Vec<_>>(), [("c", "b")]);
+        let alone = over(&[("b", "b")], &[("a", "b"), ("c", "d")]).expect("it makes sense");
+        assert_eq!(alone.iter().collect::<Vec<_>>(), [("c", "d")], "no other counts as one that stays alone");
     }
 }

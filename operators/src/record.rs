@@ -428,7 +428,7 @@ pub struct SampleProvenance {
 pub struct SampleDocument {
     /// The document's id.
     pub id: String,
-    /// The version that was used, as `partition@offset` of `documents`: readers that guess types take a colon for a time of the day.
+    /// The version that was used, as `partition@offset` of `documents`, with `.n` in the `n`th life after the first: readers that guess types take a colon for a time of the day.
     pub version: String,
     /// Jaccard similarity of the combination and the document's concepts.
     pub jaccard: f64,

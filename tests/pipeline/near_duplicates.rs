@@ -7,7 +7,7 @@ use synthllm_operators::near::similarity;
 use synthllm_operators::record::Role;
 use synthllm_operators::shingle::shingles;
 use synthllm_testkit::corpus::{corpus, id};
-use synthllm_testkit::project::{Project, wait_until};
+use synthllm_testkit::project::{Project, wait_until, write_lines};
 use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
 use crate::{Samples, project, requests, sound_samples};
@@ -211,4 +211,23 @@ fn a_stricter_threshold_holds_back_samples_that_stand_and_a_looser_one_gives_the
     }
     assert_eq!(kept.len(), 1, "which stay depends on the samples alone");
     assert_eq!(server.seen().len(), asked, "nothing is asked again");
+}
+
+#[test]
+fn a_near_duplicate_of_a_sample_that_another_filter_drops_does_not_go_round_that_filter() {
+    let (server, mut project) = drained(&[question(0, 0), question(0, 1)], "2");
+    assert_eq!((sound_samples(&project).len(), project.logs().held().len()), (1, 1));
+    let words: Vec<String> = (5..25).map(|word| format!("word0x{word}")).collect();
+    write_lines(&project.file("known.jsonl"), [json!({"question": words.join(" ")}).to_string()]);
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]");
+    for _ in 0..2 {
+        project.drain();
+        assert_eq!(texts(&sound_samples(&project)), BTreeSet::new());
+        let reasons: Vec<String> = project.logs().held().into_values().map(|held| held.reason).collect();
+        assert_eq!(reasons, ["benchmark", "benchmark"]);
+    }
+    project.set("filters.benchmarks", "[]");
+    project.drain();
+    assert_eq!((sound_samples(&project).len(), project.logs().held().len()), (1, 1));
+    assert_eq!(asked(&server).0, 2, "no question is asked for again");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use synthllm_log::{LogName, partition};
 use synthllm_operators::screen::Reason;
 use synthllm_operators::shingle::{jaccard, shingles};
-use synthllm_testkit::project::{PARTITIONS, Project, stderr, wait_until};
+use synthllm_testkit::project::{PARTITIONS, Project, stderr, wait_until, write_lines};
 use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
 use crate::screening::{State, counted, let_in, scores, screened, state, text};
@@ -463,4 +463,31 @@ fn a_budget_ends_what_is_owed_and_the_next_run_goes_on() {
     assert!(runs > 1, "the budget was enough");
     assert!(server.counts().values().all(|count| count.requests == 1), "nothing is asked twice");
     assert_eq!(said(&project), expected(&project, Some(0.8)));
+}
+
+#[test]
+fn a_sample_on_a_document_that_came_back_is_held_and_released_like_any_other() {
+    let server = server();
+    let mut project = project(&server, 0.8);
+    let other = "these are nine words that no question ever repeats";
+    write_lines(&project.file("known.jsonl"), [json!({"question": other}).to_string()]);
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+    project.ingest(&[document("first", &variant(0, 0)), document("second", &variant(0, 0))]);
+    project.drain();
+    project.delete(&["first"]);
+    project.drain();
+    let samples = sound_samples(&project);
+    let versions: BTreeSet<&str> =
+        samples.values().flat_map(|sample| &sample.provenance.documents).map(|cited| cited.version.as_str()).collect();
+    assert!(!samples.is_empty() && versions.iter().all(|version| version.ends_with(".1")), "{versions:?}");
+
+    let of_level_1 = "Given this article, what is the value in case";
+    write_lines(&project.file("known.jsonl"), [json!({"question": of_level_1}).to_string()]);
+    for _ in 0..2 {
+        project.drain();
+        assert_eq!((sound_samples(&project).len(), project.logs().held().len()), (0, samples.len()));
+    }
+    write_lines(&project.file("known.jsonl"), [json!({"question": other}).to_string()]);
+    project.drain();
+    assert_eq!(sound_samples(&project), samples);
 }

@@ -10,7 +10,7 @@
 //! Cost: O(log questions) and a comparison with each candidate that shares a key; memory as in [`super`], about 100 bytes a question,
 //! and about 60 for each one that was dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Near, Settings};
 use crate::id::Id;
@@ -69,7 +69,7 @@ pub struct Claims {
     /// The question of each text of `near`.
     questions: BTreeMap<u64, Id>,
     /// What was dropped, by the question for which it was.
-    dropped: BTreeMap<Id, Vec<Dropped>>,
+    dropped: BTreeMap<Id, BTreeSet<Dropped>>,
     freed: Vec<Dropped>,
 }
 
@@ -177,7 +177,7 @@ impl Claims {
 
     /// A question was dropped since this one has a sample (or had one, when it is told at the start).
     pub fn dropped(&mut self, of: Id, dropped: Dropped) {
-        self.dropped.entry(of).or_default().push(dropped);
+        self.dropped.entry(of).or_default().insert(dropped);
     }
 
     /// At the start, when all is told: frees what was dropped for questions that have no sample any more.

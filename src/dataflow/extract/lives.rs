@@ -2,7 +2,8 @@
 //!
 //! Law: of the versions that a document has had, a later one is never smaller, and one with which it comes back is greater. While a
 //! document is known, its next number follows from its last one. When it goes, the shard's number rises to its last one, so that it
-//! holds for what comes after. Nothing else changes the numbers of others: ids and draws depend on them.
+//! holds for what comes after. Nothing else changes the numbers of others, since ids and draws depend on them. Whether a document is
+//! read before or after the shard's number rises is a matter of timing.
 
 use synthllm_operators::record::{MOST_SCREENINGS, Origin, ShardProgress, Version, screenings_of};
 

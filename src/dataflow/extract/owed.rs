@@ -6,7 +6,7 @@
 //! journal until that is passed.
 //! Cost: what was read must come to its end first. So a few are let wait, for a while.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use synthllm_operators::record::Origin;
@@ -28,8 +28,9 @@ type Documents = Flow<Incoming, Decision>;
 
 /// See the module.
 pub(super) struct Owed {
-    /// By shard and key: whether the document is to be let in.
-    waiting: BTreeMap<(u32, Vec<u8>), bool>,
+    /// By shard and key: those that are to go out, which needs no budget, and those that are to be let in.
+    out: BTreeSet<(u32, Vec<u8>)>,
+    back: BTreeSet<(u32, Vec<u8>)>,
     since: Option<Instant>,
     /// Whether some are put in and not committed.
     under_way: bool,
@@ -42,7 +43,8 @@ pub(super) struct Owed {
 impl Owed {
     pub(super) fn new(context: &Context, needs: OfDocuments) -> Self {
         Owed {
-            waiting: BTreeMap::new(),
+            out: BTreeSet::new(),
+            back: BTreeSet::new(),
             since: None,
             under_way: false,
             unreported: 0,
@@ -53,7 +55,10 @@ impl Owed {
 
     /// A document is to be decided again.
     pub(super) fn add(&mut self, shard: u32, key: Vec<u8>, lets_in: bool) {
-        self.waiting.insert((shard, key), lets_in);
+        let place = (shard, key);
+        let (into, from) = if lets_in { (&mut self.back, &mut self.out) } else { (&mut self.out, &mut self.back) };
+        from.remove(&place);
+        into.insert(place);
         self.since.get_or_insert_with(Instant::now);
         self.unreported += 1;
     }
@@ -61,29 +66,36 @@ impl Owed {
     /// Whether nothing may be read.
     pub(super) fn holds_reading(&self) -> bool {
         let is_urgent = || self.since.is_some_and(|since| since.elapsed() >= PATIENCE);
-        self.under_way || self.waiting.len() >= MANY || is_urgent()
+        self.under_way || self.waiting() >= MANY || is_urgent()
+    }
+
+    fn waiting(&self) -> usize {
+        self.out.len() + self.back.len()
     }
 
     /// How many are settled that were not reported before.
     pub(super) fn settled(&mut self) -> u64 {
-        if self.under_way || !self.waiting.is_empty() { 0 } else { std::mem::take(&mut self.unreported) }
+        if self.under_way || self.waiting() > 0 { 0 } else { std::mem::take(&mut self.unreported) }
     }
 
-    /// Puts in what the window has room for, and the budget, once nothing is in flight. Returns how many.
-    pub(super) fn turn(&mut self, flow: &mut Documents, clock: &mut Clock) -> usize {
+    /// Puts in what the window has room for, and the budget, once nothing is in flight; while there is something to be read
+    /// (`is_reading`) not before they are many, or have waited: what is read may change it. Returns how many.
+    pub(super) fn turn(&mut self, flow: &mut Documents, clock: &mut Clock, is_reading: bool) -> usize {
         let nothing_in_flight = flow.shards.values().all(Shard::is_empty);
         self.under_way &= !nothing_in_flight;
+        let begins = nothing_in_flight && (!is_reading || self.holds_reading());
         let mut put_in = 0;
-        while (self.under_way || nothing_in_flight) && flow.room() > 0 {
-            let Some(((number, key), lets_in)) = self.waiting.pop_first() else { break };
-            if !self.put_in(flow, clock, (number, &key), lets_in) {
-                self.waiting.insert((number, key), lets_in);
+        while (self.under_way || begins) && flow.room() > 0 {
+            let next = self.out.pop_first().map(|place| (place, false));
+            let Some((place, lets_in)) = next.or_else(|| Some((self.back.pop_first()?, true))) else { break };
+            if !self.put_in(flow, clock, (place.0, &place.1), lets_in) {
+                self.back.insert(place);
                 break;
             }
             put_in += 1;
         }
         self.under_way |= put_in > 0;
-        if self.waiting.is_empty() {
+        if self.waiting() == 0 {
             self.since = None;
         }
         put_in

@@ -2,7 +2,7 @@
 
 use synthllm_operators::id::Kind;
 use synthllm_operators::normal::concept_name;
-use synthllm_operators::record::{Combination, Extraction, SampleDocument, Version, place_of};
+use synthllm_operators::record::{Combination, Extraction, SampleDocument, Version, place_of, screenings_of, version};
 
 /// A document that questions are grounded on.
 #[derive(Clone, Debug)]
@@ -53,7 +53,33 @@ pub(super) fn documents(combination: &Combination, grounding: &[Grounding]) -> V
     document.collect()
 }
 
+/// A version in a sample: partition and offset, and behind a point the number of its document's life, unless it is the first.
 fn version_text(version: Version) -> String {
-    let place = place_of(version);
-    format!("{}@{}", place.partition, place.offset)
+    let (place, life) = (place_of(version), screenings_of(version));
+    let life = if life > 0 { format!(".{life}") } else { String::new() };
+    format!("{}@{}{life}", place.partition, place.offset)
+}
+
+/// The version that a sample names. Samples of the first days have a colon.
+pub(super) fn version_of(text: &str) -> Option<Version> {
+    let (partition, rest) = text.split_once(['@', ':'])?;
+    let (offset, life) = rest.split_once('.').unwrap_or((rest, "0"));
+    let place = Version { partition: partition.parse().ok()?, offset: offset.parse().ok()? };
+    Some(version(place, life.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_as_it_was_written() {
+        let place = Version { partition: 3, offset: 41 };
+        for (life, text) in [(0, "3@41"), (7, "3@41.7")] {
+            assert_eq!(version_text(version(place, life)), text);
+            assert_eq!(version_of(text), Some(version(place, life)));
+        }
+        assert_eq!(version_of("3:41"), Some(place));
+        assert_eq!(["", "3", "3@", "@4", "3@4.", "a@b"].map(version_of), [None; 6]);
+    }
 }

@@ -62,8 +62,8 @@ enum Told {
     TooMany { question: Id, rejection: Rejection },
     /// A sample that is no longer held back by a similar one.
     Free { sample: Id },
-    /// All workers rest, and this one has heard all.
-    Rested,
+    /// All workers rest, and this one has heard all. They are at rest for good unless something was freed since they rested last.
+    Rested { for_good: bool },
 }
 
 /// A message, to a worker.
@@ -76,7 +76,9 @@ struct Mail {
 /// What [`WORKER`] knows.
 struct Known {
     claims: Claims,
+    /// Workers that have said that they rest, and whether anything was freed since all did.
     resting: u64,
+    has_freed: bool,
 }
 
 /// The near-duplicates of a run, as the role sees them.
@@ -104,7 +106,7 @@ impl NearDuplicates {
     pub fn new(worker: &Worker, context: &Context) -> Option<Self> {
         let settings = Settings { threshold: context.config.filters.near_duplicates?, ..Settings::default() };
         let (notes, ended, mailbox) = (InputHandleVec::new(), Inbox::default(), Mailbox::default());
-        let known = Rc::new(RefCell::new(Known { claims: Claims::new(settings), resting: 0 }));
+        let known = Rc::new(RefCell::new(Known { claims: Claims::new(settings), resting: 0, has_freed: false }));
         let (telling, told, heard) = (InputHandleVec::new(), Inbox::default(), ProbeHandle::new());
         let (peers, is_first) = (worker.peers() as u64, worker.index() as u64 == WORKER);
         let (too_many, freed, rests) = (HashMap::new(), BTreeSet::new(), (false, false));
@@ -175,7 +177,7 @@ impl NearDuplicates {
             match told {
                 Told::TooMany { question, rejection } => _ = self.too_many.insert(question, rejection),
                 Told::Free { sample } => _ = self.freed.insert(sample),
-                Told::Rested => self.rests.1 = true,
+                Told::Rested { for_good } => self.rests = (for_good, for_good),
             }
         }
     }
@@ -187,12 +189,20 @@ impl NearDuplicates {
         freed
     }
 
+    /// Everything that was read is committed: what is not held now was forgotten, or goes on.
+    pub fn forget_freed(&mut self, is_held: impl Fn(Id) -> bool) {
+        self.freed.retain(|sample| is_held(*sample));
+    }
+
     /// This worker has nothing more to say in a run that drains. Returns whether nobody has, and nothing is left that was freed.
     pub fn rest(&mut self, is_held: impl Fn(Id) -> bool) -> bool {
+        if self.freed.iter().any(|sample| is_held(*sample)) {
+            return false;
+        }
         if !std::mem::replace(&mut self.rests.0, true) {
             self.note(Note::Rest);
         }
-        self.rests.1 && !self.freed.iter().any(|sample| is_held(*sample))
+        self.rests.1
     }
 
     /// The stage.
@@ -253,18 +263,22 @@ impl NearDuplicates {
     }
 
     fn tell(&mut self) -> usize {
-        let (freed, all_rest) = {
+        let (freed, all_rest, for_good) = {
             let mut known = self.known.borrow_mut();
-            let all_rest = known.resting == self.peers;
-            known.resting -= if all_rest { self.peers } else { 0 };
-            (known.claims.take_freed(), all_rest)
+            let (freed, all_rest) = (known.claims.take_freed(), known.resting == self.peers);
+            known.has_freed |= !freed.is_empty();
+            let for_good = !known.has_freed;
+            if all_rest {
+                (known.resting, known.has_freed) = (0, false);
+            }
+            (freed, all_rest, for_good)
         };
         let count = freed.len();
         for (sample, shard) in freed {
             self.telling.send(Mail { to: u64::from(shard) % self.peers, told: Told::Free { sample } });
         }
         if all_rest {
-            self.tell_all(&Told::Rested);
+            self.tell_all(&Told::Rested { for_good });
         }
         if count > 0 || all_rest {
             self.telling.flush();

@@ -42,6 +42,7 @@ use super::super::shard::Shard;
 use super::answers::Holding;
 use super::batch::Batch;
 use super::filters::{Filters, Reason, Rejection};
+use super::grounding::version_of;
 use super::judgements::SCORE;
 use super::near::NearDuplicates;
 use super::withdrawals::{Tombstones, Withdrawals, place, sample_id, starts};
@@ -288,6 +289,9 @@ impl Review {
         if !flow.shards.values().all(Shard::idle) {
             return Ok(0);
         }
+        if flow.shards.values().all(Shard::is_empty) {
+            near.forget_freed(|sample| withdrawals.holds(sample));
+        }
         let wanted = near.take_freed(|sample| withdrawals.holds(sample), MOST_VERDICTS);
         if wanted.is_empty() {
             return Ok(0);
@@ -424,10 +428,13 @@ impl Freed {
         self.scan.has_reached(&self.book.ends)
     }
 
-    /// What is still held, but of levels that have a target: for these others are drawn.
+    /// What is still held as a near-duplicate, and not meanwhile by another filter; but of levels that have a target: for these others
+    /// are drawn.
     fn take(self, context: &Context, withdrawals: &Withdrawals) -> impl Iterator<Item = (u32, Id, Box<Held>)> {
         let target = &context.config.generate.target;
-        let is_free = |id: Id, held: &Held| withdrawals.holds(id) && target.of(held.sample.level).is_none();
+        let is_near = |held: &Held| held.reason == Reason::NearDuplicate.name();
+        let has_target = |held: &Held| target.of(held.sample.level).is_some();
+        let is_free = move |id: Id, held: &Held| withdrawals.holds(id) && is_near(held) && !has_target(held);
         self.found.into_iter().filter(move |(id, (_, held))| is_free(*id, held)).map(|(id, (shard, held))| (shard, id, held))
     }
 }
@@ -483,15 +490,8 @@ impl Candidate {
 
 /// What a sample stands on, as its record of `provenance` says.
 fn provenance(sample: &Sample) -> Result<Provenance> {
+    let version = |text: &str| version_of(text).with_context(|| format!("{text:?} is no version of a document"));
     let cited = |document: &SampleDocument| Ok((document.id.clone(), version(&document.version)?));
     let documents = sample.provenance.documents.iter().map(cited).collect::<Result<_>>()?;
     Ok(Provenance { documents, question: id::question(&sample.question) })
-}
-
-/// Samples of the first days have a colon.
-fn version(text: &str) -> Result<Version> {
-    let places =
-        text.split_once(['@', ':']).and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
-    let (partition, offset) = places.with_context(|| format!("{text:?} is no version of a document"))?;
-    Ok(Version { partition, offset })
 }

@@ -62,7 +62,7 @@ impl Stage for Questions {
     }
 
     fn note(&mut self, note: Note) {
-        let Known { claims, resting } = &mut *self.known.borrow_mut();
+        let Known { claims, resting, .. } = &mut *self.known.borrow_mut();
         match note {
             Note::Sampled { question, shingles } => claims.committed(question, shingles),
             Note::Released { question } => claims.released(question),
