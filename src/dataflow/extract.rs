@@ -68,8 +68,6 @@ pub struct Extract {
     /// Where the records of `scores` lie that are being committed.
     scores: (Sender<Note>, Receiver<Note>),
     clock: Clock,
-    /// Whether the last look found something to be read; until the first one there may be.
-    is_reading: bool,
     done: Barrier,
 }
 
@@ -109,8 +107,7 @@ impl Extract {
         let reconciler = Reconciler::start(context, &flow);
         let rescreener = Rescreener::start(context, &mut flow, stored)?;
         let (desk, clock, done) = (errands::desk(context, mailbox), Clock::default(), Barrier::new(worker));
-        let mut role =
-            Extract { flow, notes, desk, reconciler, rescreener, twins, scores: channel(), clock, is_reading: true, done };
+        let mut role = Extract { flow, notes, desk, reconciler, rescreener, twins, scores: channel(), clock, done };
         let loaded = role.load(worker, context)?;
         context.counters.gate_open(Role::Extract, numbers.len(), loaded);
         crate::fault::point("gate open");
@@ -200,7 +197,6 @@ impl Extract {
                 Ok(Incoming { origin, key, value, hits, screenings })
             })?
         };
-        self.is_reading = read > 0;
         self.scores.1.try_iter().for_each(|note| self.notes.send(note));
         let moved = self.desk.turn();
         let Extract { flow, reconciler, rescreener, scores, .. } = self;
@@ -230,7 +226,7 @@ impl Extract {
     /// Goes on with what is done about documents that were not just read: those that have gone unseen, those that other settings
     /// concern, and those that other documents concern. Returns how much has moved.
     fn look_back(&mut self, context: &Context, now: u64) -> Result<usize> {
-        let Extract { flow, notes, reconciler, rescreener, twins, clock, is_reading, .. } = self;
+        let Extract { flow, notes, reconciler, rescreener, twins, clock, .. } = self;
         let mut moved = reconciler.turn(context, flow, now, |id| {
             notes.send(Note::Gone(id));
             twins.iter_mut().for_each(|twins| twins.left(id));
@@ -241,7 +237,7 @@ impl Extract {
         if let Some(twins) = twins {
             moved += twins.receive();
             if !context.stopping() && !reconciler.is_under_way() && !rescreener.is_under_way() {
-                moved += twins.turn(flow, clock, *is_reading);
+                moved += twins.turn(flow, clock);
             }
         }
         Ok(moved)

@@ -78,14 +78,13 @@ impl Owed {
         if self.under_way || self.waiting() > 0 { 0 } else { std::mem::take(&mut self.unreported) }
     }
 
-    /// Puts in what the window has room for, and the budget, once nothing is in flight; while there is something to be read
-    /// (`is_reading`) not before they are many, or have waited: what is read may change it. Returns how many.
-    pub(super) fn turn(&mut self, flow: &mut Documents, clock: &mut Clock, is_reading: bool) -> usize {
+    /// Puts in what the window has room for, and the budget, once nothing is in flight; at a start before anything is read, since
+    /// the journal keeps the answers to what was under way no longer. Returns how many.
+    pub(super) fn turn(&mut self, flow: &mut Documents, clock: &mut Clock) -> usize {
         let nothing_in_flight = flow.shards.values().all(Shard::is_empty);
         self.under_way &= !nothing_in_flight;
-        let begins = nothing_in_flight && (!is_reading || self.holds_reading());
         let mut put_in = 0;
-        while (self.under_way || begins) && flow.room() > 0 {
+        while (self.under_way || nothing_in_flight) && flow.room() > 0 {
             let next = self.out.pop_first().map(|place| (place, false));
             let Some((place, lets_in)) = next.or_else(|| Some((self.back.pop_first()?, true))) else { break };
             if !self.put_in(flow, clock, (place.0, &place.1), lets_in) {

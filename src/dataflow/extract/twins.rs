@@ -175,8 +175,8 @@ impl Twins {
     }
 
     /// Puts in what is owed, and reports what is settled. Returns how many.
-    pub(super) fn turn(&mut self, flow: &mut Flow<Incoming, Decision>, clock: &mut Clock, is_reading: bool) -> usize {
-        let put_in = self.owed.turn(flow, clock, is_reading);
+    pub(super) fn turn(&mut self, flow: &mut Flow<Incoming, Decision>, clock: &mut Clock) -> usize {
+        let put_in = self.owed.turn(flow, clock);
         let settled = self.owed.settled();
         if settled > 0 {
             self.claims.send(Claim::Settled(settled));
