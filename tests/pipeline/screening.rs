@@ -439,15 +439,10 @@ fn a_kill_while_what_is_stored_is_screened_again_changes_nothing() {
     }
 }
 
-#[test]
-fn a_budget_ends_a_new_screening_and_the_next_run_goes_on() {
-    let server = server();
-    let mut project = screened(&server);
-    project.set("sampling.levels", "[1]");
-    project.ingest(&documents(24));
-    project.drain();
-    let embedded = requests(&server, "embedding");
-    project.set("screen.model", "\"other.model\"").set("llm.max_tokens", 200).set("budget.tokens", 14_600);
+/// Runs extract as often as it takes, where a run has enough for one extraction at a time; it takes several.
+pub(crate) fn extract_by_small_budgets(project: &mut Project) {
+    // Alone, extract has half of it.
+    project.set("llm.max_tokens", 200).set("budget.tokens", 14_600);
     let mut runs = 0;
     loop {
         // Alone, extract has half of it: enough for one extraction at a time.
@@ -460,6 +455,18 @@ fn a_budget_ends_a_new_screening_and_the_next_run_goes_on() {
         assert!(runs < 60, "it comes to no end: {}", stderr(&output));
     }
     assert!(runs > 1, "the budget was enough");
+}
+
+#[test]
+fn a_budget_ends_a_new_screening_and_the_next_run_goes_on() {
+    let server = server();
+    let mut project = screened(&server);
+    project.set("sampling.levels", "[1]");
+    project.ingest(&documents(24));
+    project.drain();
+    let embedded = requests(&server, "embedding");
+    project.set("screen.model", "\"other.model\"");
+    extract_by_small_budgets(&mut project);
     assert_eq!(requests(&server, "embedding"), embedded);
     assert!(server.counts().values().all(|count| count.requests == 1), "nothing is asked twice");
     let scratch_server = self::server();

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use synthllm_log::{LogName, partition};
 use synthllm_operators::screen::Reason;
 use synthllm_operators::shingle::{jaccard, shingles};
-use synthllm_testkit::project::{PARTITIONS, Project, stderr, wait_until, write_lines};
+use synthllm_testkit::project::{PARTITIONS, Project, wait_until, write_lines};
 use synthllm_testkit::scripted::{Fault, Options, Rule, ScriptedServer};
 
-use crate::screening::{State, counted, let_in, scores, screened, state, text};
+use crate::screening::{State, counted, extract_by_small_budgets, let_in, scores, screened, state, text};
 use crate::{requests, server, sound_samples, stands_on};
 
 /// The texts of a group, from a base of 60 words: the base, with another last word (0.96 like it), with another word in its midst (0.84), and
@@ -448,19 +448,7 @@ fn a_budget_ends_what_is_owed_and_the_next_run_goes_on() {
     project.drain();
     let first: Vec<String> = let_in(&project).into_iter().collect();
     project.delete(&first.iter().map(String::as_str).collect::<Vec<_>>());
-    project.set("llm.max_tokens", 200).set("budget.tokens", 14_600);
-    let mut runs = 0;
-    loop {
-        // Alone, extract has half of it: enough for one extraction at a time.
-        let output = project.execute(&["run", "--drain", "--role", "extract"]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        runs += 1;
-        if !stderr(&output).contains("budget.tokens") {
-            break;
-        }
-        assert!(runs < 60, "it comes to no end: {}", stderr(&output));
-    }
-    assert!(runs > 1, "the budget was enough");
+    extract_by_small_budgets(&mut project);
     assert!(server.counts().values().all(|count| count.requests == 1), "nothing is asked twice");
     assert_eq!(said(&project), expected(&project, Some(0.8)));
 }

@@ -79,7 +79,7 @@ impl Owed {
     }
 
     /// Puts in what the window has room for, and the budget, once nothing is in flight; at a start before anything is read, since
-    /// the journal keeps the answers to what was under way no longer. Returns how many.
+    /// the journal keeps the answers to what was under way until then only. Returns how many.
     pub(super) fn turn(&mut self, flow: &mut Documents, clock: &mut Clock) -> usize {
         let nothing_in_flight = flow.shards.values().all(Shard::is_empty);
         self.under_way &= !nothing_in_flight;
