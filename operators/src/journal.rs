@@ -30,6 +30,12 @@ impl Hits {
         self.0.get(subject).cloned().unwrap_or_default()
     }
 
+    /// The subjects of the answers that were asked for at this input offset.
+    pub fn subjects_at(&self, origin: u64) -> Vec<String> {
+        let is_at = |hits: &Vec<Hit>| hits.iter().any(|hit| hit.answer.origin.offset == origin);
+        self.0.iter().filter(|(_, hits)| is_at(hits)).map(|(subject, _)| subject.clone()).collect()
+    }
+
     /// Forgets the answers below a low mark: they may be trimmed.
     pub fn forget_below(&mut self, low_mark: u64) {
         self.0.retain(|_, hits| {

@@ -117,6 +117,12 @@ impl<O> Ledger<O> {
         hits
     }
 
+    /// The subjects about which earlier runs have answers that were asked for where reading goes on: for the record there, or without
+    /// one.
+    pub fn subjects_here(&self) -> Vec<String> {
+        self.hits.subjects_at(self.position)
+    }
+
     /// An answer was received for a record that was read in `epoch`.
     pub fn answered(&mut self, epoch: u64, key: JournalKey, answer: Answer) {
         self.answers.push((epoch, key, answer));

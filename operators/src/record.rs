@@ -333,6 +333,8 @@ pub struct Scored {
     pub embedding: Vec<f32>,
     /// Its fields, without the text and what is not used.
     pub document: Document,
+    /// What a model has answered about its concepts, with what was asked: nothing of it is paid for again when it is let in again.
+    pub answers: Vec<(JournalKey, Answer)>,
 }
 
 /// What a [`Scored`] begins with. Read without the rest, by [`crate::codec::decode_beginning`].

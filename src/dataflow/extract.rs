@@ -127,6 +127,7 @@ impl Extract {
         self.pass(worker, context, Clock::GATE)?;
         if let Some(twins) = &mut self.twins {
             twins.loaded(worker);
+            twins.owed.look_at(&self.flow.shards);
             self.pass(worker, context, Clock::GATE + 1)?;
         }
         crate::fault::point("state loaded");

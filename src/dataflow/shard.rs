@@ -86,6 +86,11 @@ impl<O> Shard<O> {
         self.ledger.hits_for(origin, subject)
     }
 
+    /// The subjects about which earlier runs have answers that were asked for where reading goes on.
+    pub fn subjects_here(&self) -> Vec<String> {
+        self.ledger.subjects_here()
+    }
+
     /// Sets aside what the record at `origin` may spend at most. False when it may not begin yet.
     pub fn reserve(&mut self, origin: u64, need: Amount) -> bool {
         let Some(reservation) = self.purse.reserve(need) else { return false };

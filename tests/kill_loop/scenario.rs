@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use synthllm_log::LogName;
+use synthllm_log::{LogName, partition};
 use synthllm_operators::provenance::Withdraw;
 use synthllm_operators::record::{Combination, Sample};
 use synthllm_screening::Model;
-use synthllm_testkit::corpus::{any_document, corpus, id};
+use synthllm_testkit::corpus::{any_document, corpus, id, mark};
 use synthllm_testkit::judge;
-use synthllm_testkit::project::{Project, write_lines};
+use synthllm_testkit::project::{PARTITIONS, Project, write_lines};
 use synthllm_testkit::screening::{EMBEDDER, model};
 use synthllm_testkit::scripted::{Options, ScriptedServer};
 
@@ -19,6 +19,12 @@ pub const SCENARIOS: u64 = 7;
 
 /// The one with targets.
 const TARGETS: u64 = 6;
+
+/// Where documents are screened, those that have another with a similar text behind them: some that change or go, and some that stay.
+const TWINS: [u64; 5] = [0, 1, 2, 5, 7];
+
+/// How similar.
+const SIMILAR: f64 = 0.6;
 
 /// A corpus with its settings, by number.
 #[derive(Clone, Copy)]
@@ -101,6 +107,7 @@ impl Scenario {
         if self.is_screened() {
             std::fs::write(project.file("matrices.model"), matrices().to_bytes()).expect("the folder is writable");
             project.set("screen.model", "\"matrices.model\"").set("llm.embed.model", format!("{EMBEDDER:?}"));
+            project.set("screen.near_duplicates", SIMILAR);
         }
         project.keep_trimmed();
         project
@@ -129,7 +136,8 @@ impl Scenario {
     pub fn begin(self, part: Part, project: &Project) {
         self.set_filters(part, project);
         if part == Part::Insert {
-            return project.ingest(&corpus(self.documents()));
+            let twins = if self.is_screened() { TWINS.map(twin).to_vec() } else { Vec::new() };
+            return project.ingest(&[corpus(self.documents()), twins].concat());
         }
         let changed = [any_document(1, 1), any_document(2, 1), any_document(3, 0)];
         let new = [any_document(100, 0), any_document(101, 0)];
@@ -152,6 +160,10 @@ impl Scenario {
             took = took.max(started.elapsed());
             assert_eq!(judge::violations(&project.logs(), self.withdraw()), Vec::<String>::new());
             assert_eq!(!project.logs().held().is_empty(), self.holds_back(part), "what is held back in {part:?}");
+            if self.is_screened() {
+                let released = project.logs().extractions().into_keys().filter(|id| id.starts_with("twin")).count();
+                assert_eq!(released > 0, part == Part::Change, "{released} are released in {part:?}");
+            }
             let samples = project.logs().samples();
             if self.0 == TARGETS {
                 let of_level = |level: u8| samples.values().filter(|sample| sample.level == level).count();
@@ -169,6 +181,17 @@ impl Scenario {
     pub fn state(part: Part, project: &Project, contested: &BTreeSet<String>) -> State {
         state(part, project.logs().samples(), combinations(project), contested)
     }
+}
+
+/// A document with a text like that of another one, in the same partition, so that it always comes behind it.
+fn twin(number: u64) -> Value {
+    let mut document = any_document(number, 0);
+    let of_key = |key: &str| partition::of_key(Some(key.as_bytes()), PARTITIONS);
+    let ids = (0..).map(|attempt| format!("twin-{number}-{attempt}"));
+    let id = ids.into_iter().find(|twin| of_key(twin) == of_key(&id(number))).expect("there are many ids");
+    let text = document["text"].as_str().expect("a text").replace(&mark(number, 0), &mark(300 + number, 0));
+    (document["id"], document["text"]) = (id.into(), text.into());
+    document
 }
 
 /// A screening model that lets in what has to do with matrices.

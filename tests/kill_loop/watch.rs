@@ -36,9 +36,9 @@ impl<'a> Watch<'a> {
         for (content, before) in &mut self.committed {
             let count = &counts[content];
             if count.requests > *before {
-                let (now, task) = (count.requests, &count.task);
-                self.paid_twice
-                    .push(format!("3: {task} {content:032x} is committed, and was asked {now} times after {before}"));
+                let (now, task, about) = (count.requests, &count.task, &count.extract);
+                let said = format!("is committed, and was asked {now} times after {before}: {about:?}");
+                self.paid_twice.push(format!("3: {task} {content:032x} {said}"));
                 *before = count.requests;
             }
         }

@@ -238,10 +238,12 @@ fn another_model_or_threshold_lets_in_and_out_without_asking_for_what_stays() {
         assert_eq!(requests(&server, "embedding"), embedded);
         assert!(samples.values().all(|sample| third.iter().any(|id| stands_on(sample, id))), "others are withdrawn");
 
-        // Back again: what comes back is as it was, with samples of its own.
+        // Back again: what comes back is as it was, with samples of its own. Its concepts are known.
+        let extracted = requests(&server, "extraction");
         project.set("screen.model", "\"domain.model\"");
         project.succeed(&["run", "--drain", "--workers", workers]);
         assert_eq!((let_in(&project), requests(&server, "embedding")), (first.clone(), embedded));
+        assert_eq!(requests(&server, "extraction"), extracted);
         let back = sound_samples(&project);
         let questions = |samples: &crate::Samples| samples.values().map(|it| it.question.clone()).collect::<BTreeSet<_>>();
         assert_eq!(questions(&back), questions(&first_samples));

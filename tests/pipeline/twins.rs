@@ -440,6 +440,83 @@ fn a_kill_while_documents_are_released_changes_nothing() {
     }
 }
 
+/// A run that ends with a kill as soon as this document's concepts are in the journal, while the extraction of another text stalls and
+/// so holds back all outputs.
+fn killed_behind_a_stall(server: &ScriptedServer, project: &Project, stalled: &str, journaled: &str) {
+    let rule = Rule { containing: format!("<document>\\n{stalled}"), times: u32::MAX, fault: Fault::Stall };
+    server.add_rule(rule);
+    let mut run = project.start(&["run", "--drain", "--workers", "2"]);
+    wait_until("the answer is in the journal", || {
+        project.logs().journal().iter().any(|(key, _)| (key.task.as_str(), key.subject.as_str()) == ("extract", journaled))
+    });
+    assert!(run.kill(), "{}", project.errors());
+    server.forget_rules();
+}
+
+/// How often each request about a text was made.
+fn asked_about(server: &ScriptedServer, text: &str) -> Vec<u32> {
+    let counts = server.counts();
+    let of_extract = |task: &str| ["embedding", "extraction"].contains(&task);
+    let about = counts.values().filter(|count| of_extract(&count.task) && count.body.contains(text));
+    about.map(|count| count.requests).collect()
+}
+
+#[test]
+fn what_was_paid_for_a_document_that_a_kill_lets_fall_behind_another_is_kept() {
+    let server = server();
+    let mut project = screened(&server);
+    project.set("screen.threshold", "0.5").set("screen.near_duplicates", 0.8).set("sampling.levels", "[1]");
+    let (late, early) = (id_in(0, 9), id_in(1, 0));
+    let filler = |number: usize| document(&id_in(0, number), &variant(20 + number as u64, 0));
+    project.ingest(&[filler(0), filler(1), document(&late, &variant(0, 0))]);
+    killed_behind_a_stall(&server, &project, &variant(20, 0), &late);
+    assert!(scores(&project).is_empty(), "nothing is committed but answers");
+    project.ingest(&[document(&early, &variant(0, 1))]);
+    project.drain();
+    assert_eq!(said(&project)[&late], Some(Reason::NearDuplicate));
+    project.delete(&[&early]);
+    project.drain();
+    assert!(let_in(&project).contains(&late));
+    assert_eq!(asked_about(&server, &variant(0, 0)), [1, 1], "its embedding, and its concepts");
+    sound_samples(&project);
+
+    // Out and in again: that costs nothing, too.
+    project.set("screen.threshold", "10.0");
+    project.drain();
+    assert!(let_in(&project).is_empty());
+    project.set("screen.threshold", "0.5");
+    project.drain();
+    assert_eq!(let_in(&project).len(), 3);
+    assert_eq!(asked_about(&server, &variant(0, 0)), [1, 1]);
+    let answered = server.counts().into_values().filter(|count| ["embedding", "extraction"].contains(&count.task.as_str()));
+    let answered: u64 = answered.map(|count| u64::from(count.answered)).sum();
+    assert_eq!(counted(&project, "calls"), answered, "each answer is charged once");
+}
+
+#[test]
+fn what_was_paid_for_a_document_whose_release_a_kill_undoes_is_kept() {
+    let server = server();
+    let project = project(&server, 0.8);
+    let (late, early) = (id_in(0, 9), id_in(1, 0));
+    let filler = |id: &str, group: u64| document(id, &variant(group, 0));
+    project.ingest(&[filler(&id_in(0, 0), 20), document(&early, &variant(0, 1))]);
+    project.drain();
+    project.ingest(&[document(&late, &variant(0, 0))]);
+    project.drain();
+    assert_eq!((&said(&project)[&late], asked_about(&server, &variant(0, 0))), (&Some(Reason::NearDuplicate), vec![]));
+
+    // It is released on one worker, while the deletion that releases it waits on the other, behind a document whose call stalls.
+    project.ingest(&[filler(&id_in(1, 1), 30)]);
+    project.delete(&[&early]);
+    killed_behind_a_stall(&server, &project, &variant(30, 0), &late);
+    assert!(let_in(&project).contains(&early), "nothing is committed but answers");
+    project.ingest(&[filler(&id_in(0, 1), 40)]);
+    project.succeed(&["run", "--drain", "--workers", "2"]);
+    assert!(let_in(&project).contains(&late) && !let_in(&project).contains(&early));
+    assert_eq!(asked_about(&server, &variant(0, 0)), [1]);
+    sound_samples(&project);
+}
+
 #[test]
 fn a_budget_ends_what_is_owed_and_the_next_run_goes_on() {
     let server = server();

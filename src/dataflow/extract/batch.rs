@@ -114,24 +114,24 @@ impl Batch {
     }
 
     fn write(&mut self, decision: Decision, written: bool) {
-        let (key, last, embedded) = match decision {
-            Decision::Written { key, text, extraction, scored, embedded } => {
+        let (key, last, charged) = match decision {
+            Decision::Written { key, text, extraction, scored, charged } => {
                 self.count(Counter::Extractions, 1);
-                self.spend(&Spent { usage: extraction.usage, cost: extraction.cost, ..Spent::default() });
-                (key, Last { text, extraction: Entry::New(extraction), scored, written }, embedded)
+                (key, Last { text, extraction: Entry::New(extraction), scored, written }, charged)
             }
-            Decision::Rejected { key, text, scored, stood, embedded } => {
+            Decision::Rejected { key, text, scored, stood, charged } => {
                 let extraction = if stood { Entry::Gone } else { Entry::Unchanged };
                 scored.rejected.into_iter().for_each(|reason| self.count(Counter::screened(reason), 1));
-                (key, Last { text, extraction, scored: Entry::New(scored), written }, embedded)
+                (key, Last { text, extraction, scored: Entry::New(scored), written }, charged)
             }
-            Decision::Kept { key, scored, embedded } => {
-                (key, Last { scored: Entry::New(scored), written, ..Last::default() }, embedded)
+            Decision::Kept { key, scored, charged } => {
+                (key, Last { scored: Entry::New(scored), written, ..Last::default() }, charged)
             }
             Decision::Skipped | Decision::Deleted(_) | Decision::Buried { .. } | Decision::Again { .. } => return,
         };
-        self.count(Counter::Embeddings, u64::from(embedded.usage.calls));
-        self.spend(&embedded);
+        self.count(Counter::Embeddings, u64::from(charged.embedded.usage.calls));
+        self.spend(&charged.embedded);
+        self.spend(&charged.extracted);
         self.replace(key, last);
     }
 

@@ -111,7 +111,7 @@ pub(super) enum Decision {
         text: Entry<String>,
         extraction: Box<Extraction>,
         scored: Entry<Box<Scored>>,
-        embedded: Spent,
+        charged: Charged,
     },
     /// It is not let in; `stood`: it was before.
     Rejected {
@@ -119,13 +119,13 @@ pub(super) enum Decision {
         text: Entry<String>,
         scored: Box<Scored>,
         stood: bool,
-        embedded: Spent,
+        charged: Charged,
     },
     /// Screened again, it stays in, or out.
     Kept {
         key: Vec<u8>,
         scored: Box<Scored>,
-        embedded: Spent,
+        charged: Charged,
     },
     Buried {
         burial: Burial,
@@ -136,6 +136,13 @@ pub(super) enum Decision {
         offset: u64,
         decision: Box<Decision>,
     },
+}
+
+/// What its answers have cost with which no outcome before it was charged.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Charged {
+    pub(super) embedded: Spent,
+    pub(super) extracted: Spent,
 }
 
 /// A document that goes, with the number in its last version.

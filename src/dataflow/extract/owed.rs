@@ -1,12 +1,12 @@
-//! Stored documents of this worker's shards that are to be decided again, because one with an equal or similar text has come
-//! before them, or gone.
+//! Stored documents of this worker's shards that are to be decided again: because one with an equal or similar text has come before
+//! them, or gone; and at a start those whose calls of the run before have answers that no outcome has used.
 //!
 //! Law: each is put in with the last word on it, when nothing that was read is in flight, and nothing is read until all are
 //! committed. So their origin is the place at which reading goes on, as when all are screened again: their answers stay in the
 //! journal until that is passed.
 //! Cost: what was read must come to its end first. So a few are let wait, for a while.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use synthllm_operators::record::Origin;
@@ -28,7 +28,10 @@ type Documents = Flow<Incoming, Decision>;
 
 /// See the module.
 pub(super) struct Owed {
-    /// By shard and key: those that are to go out, which needs no budget, and those that are to be let in.
+    /// By shard and key: those about which the journal has answers that were asked for where reading goes on. Whether they are still owed
+    /// a decision may depend on what other shards had yet to commit; so what was paid for them is kept with them, before it is passed.
+    paid: BTreeSet<(u32, Vec<u8>)>,
+    /// Those that are to go out, which needs no budget, and those that are to be let in.
     out: BTreeSet<(u32, Vec<u8>)>,
     back: BTreeSet<(u32, Vec<u8>)>,
     since: Option<Instant>,
@@ -43,6 +46,7 @@ pub(super) struct Owed {
 impl Owed {
     pub(super) fn new(context: &Context, needs: OfDocuments) -> Self {
         Owed {
+            paid: BTreeSet::new(),
             out: BTreeSet::new(),
             back: BTreeSet::new(),
             since: None,
@@ -63,19 +67,32 @@ impl Owed {
         self.unreported += 1;
     }
 
+    /// Where the shards stand at the start.
+    pub(super) fn look_at(&mut self, shards: &BTreeMap<u32, Shard<Decision>>) {
+        let subjects = |(&number, shard): (&u32, &Shard<Decision>)| {
+            shard.subjects_here().into_iter().map(move |subject| (number, subject.into_bytes()))
+        };
+        self.paid.extend(shards.iter().flat_map(subjects));
+    }
+
+    /// Whether all is put in and committed.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.under_way && self.waiting() == 0
+    }
+
     /// Whether nothing may be read.
     pub(super) fn holds_reading(&self) -> bool {
         let is_urgent = || self.since.is_some_and(|since| since.elapsed() >= PATIENCE);
-        self.under_way || self.waiting() >= MANY || is_urgent()
+        self.under_way || !self.paid.is_empty() || self.waiting() >= MANY || is_urgent()
     }
 
     fn waiting(&self) -> usize {
-        self.out.len() + self.back.len()
+        self.paid.len() + self.out.len() + self.back.len()
     }
 
     /// How many are settled that were not reported before.
     pub(super) fn settled(&mut self) -> u64 {
-        if self.under_way || self.waiting() > 0 { 0 } else { std::mem::take(&mut self.unreported) }
+        if self.is_settled() { std::mem::take(&mut self.unreported) } else { 0 }
     }
 
     /// Puts in what the window has room for, and the budget, once nothing is in flight; at a start before anything is read, since
@@ -85,7 +102,7 @@ impl Owed {
         self.under_way &= !nothing_in_flight;
         let mut put_in = 0;
         while (self.under_way || nothing_in_flight) && flow.room() > 0 {
-            let next = self.out.pop_first().map(|place| (place, false));
+            let next = self.paid.pop_first().or_else(|| self.out.pop_first()).map(|place| (place, false));
             let Some((place, lets_in)) = next.or_else(|| Some((self.back.pop_first()?, true))) else { break };
             if !self.put_in(flow, clock, (place.0, &place.1), lets_in) {
                 self.back.insert(place);

@@ -15,8 +15,11 @@ use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
 use synthllm_operators::codec;
 use synthllm_operators::decode::content_hash;
 use synthllm_operators::id::DocumentId;
-use synthllm_operators::record::{Answer, Document, Extraction, Pointer, Scored, Topic, Version, screenings_of, version};
-use synthllm_operators::revise::{Memory, Queues, Ruling};
+use synthllm_operators::journal::Hit;
+use synthllm_operators::record::{
+    Answer, Document, Extraction, JournalKey, Pointer, Scored, Topic, Version, screenings_of, version,
+};
+use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
 use synthllm_operators::screen::Reason;
 
 use self::compare::Recalls;
@@ -40,7 +43,7 @@ enum LastScore {
     /// It is in the log.
     At(Pointer, u128),
     /// It is on its way there; with its [`mark`].
-    Written(Vec<f32>, u128, u128),
+    Written { embedding: Vec<f32>, answers: Vec<(JournalKey, Answer)>, text_hash: u128, mark: u128 },
 }
 
 /// The stage that decides about documents, one record of a document after the other, and asks the models where it must.
@@ -125,7 +128,7 @@ impl Stage for Revise {
             }
             Note::Placed(id, place, of) => {
                 if let Some(last) = self.scored.get_mut(&id)
-                    && let LastScore::Written(_, text_hash, mark) = *last
+                    && let LastScore::Written { text_hash, mark, .. } = *last
                     && mark == of
                 {
                     *last = LastScore::At(place, text_hash);
@@ -148,8 +151,9 @@ fn take(work: &mut Work, log: LogName, value: Option<Vec<u8>>) -> Result<(), Str
         (LogName::Texts, None) => return Err("its text is gone from the log".to_owned()),
         (_, value) => {
             let scored = value.map(|value| codec::decode::<Scored>(&value)).transpose().map_err(unreadable)?;
-            let numbers = scored.map(|scored| scored.embedding).filter(|numbers| !numbers.is_empty());
-            work.embedding = numbers.map_or(Embedding::Missing, Embedding::Here);
+            let (embedding, answers) = scored.map_or_else(Default::default, |scored| (scored.embedding, scored.answers));
+            work.embedding = if embedding.is_empty() { Embedding::Missing } else { Embedding::Here(embedding) };
+            work.answers = answers;
         }
     }
     Ok(())
@@ -217,7 +221,7 @@ impl Revise {
             }
             Ruling::Revise(known) => {
                 let mut work = Work::new(about, document, known);
-                work.embedding = self.embedding_of(work.about.id, work.text_hash);
+                self.look_up(&mut work);
                 if !work.has_text() {
                     self.leave(case, work.about.id, turn);
                 }
@@ -245,12 +249,17 @@ impl Revise {
         gone
     }
 
-    /// The embedding of this text of a document, where `scores` has it.
-    fn embedding_of(&self, id: DocumentId, text_hash: u128) -> Embedding {
-        match self.scored.get(&id).filter(|last| last.text_hash() == text_hash) {
-            Some(LastScore::At(place, _)) => Embedding::At(*place),
-            Some(LastScore::Written(numbers, ..)) if !numbers.is_empty() => Embedding::Here(numbers.clone()),
-            _ => Embedding::Missing,
+    /// The embedding of this text of a document, and the answers about it, where `scores` has them.
+    fn look_up(&self, work: &mut Work) {
+        match self.scored.get(&work.about.id).filter(|last| last.text_hash() == work.text_hash) {
+            Some(LastScore::At(place, _)) => work.embedding = Embedding::At(*place),
+            Some(LastScore::Written { embedding, answers, .. }) => {
+                if !embedding.is_empty() {
+                    work.embedding = Embedding::Here(embedding.clone());
+                }
+                work.answers.clone_from(answers);
+            }
+            None => {}
         }
     }
 
@@ -271,7 +280,7 @@ impl Revise {
             Next::Compare => self.compare(case, work, turn),
             Next::Embed(text) => self.embed(case, work, &text, turn),
             Next::Reject(reason) => self.reject(case, work, reason, turn),
-            Next::LetIn if work.stands => self.keep(case, work, None, turn),
+            Next::LetIn if work.stands => self.keep(case, work, None, false, turn),
             Next::LetIn => match work.text {
                 Text::At(place) => self.read(case, work, (LogName::Texts, place), turn),
                 Text::Here(_) => self.let_in(case, work, turn),
@@ -285,25 +294,54 @@ impl Revise {
     }
 
     fn embed(&mut self, case: Case, work: Work, text: &str, turn: Out<'_>) {
-        let subject = String::from_utf8_lossy(&work.about.key);
-        let call = EmbedCall::new(work.about.origin, &subject, text, self.screen.dimensions(), &self.embed);
-        let known = work.about.hits.iter().find(|hit| hit.key == call.key).map(|hit| hit.answer.clone());
-        if let Some(answer) = known {
+        let call = self.embed_call(&work.about, text);
+        if let Some(answer) = answer_in(&work.about.hits, &call.key) {
             return self.embedded(case, work, &answer, turn);
         }
         turn.ask(case, Errand::Embed(call));
         self.under_way.insert(case, work);
     }
 
+    fn embed_call(&self, about: &About, text: &str) -> EmbedCall {
+        EmbedCall::new(about.origin, &about.subject(), text, self.screen.dimensions(), &self.embed)
+    }
+
     fn embedded(&mut self, case: Case, mut work: Work, answer: &Answer, turn: Out<'_>) {
-        work.embedded.add(answer);
-        match inquiry::embedding(answer).filter(|numbers| self.screen.judge(numbers).is_some()) {
-            Some(numbers) => {
-                work.embedding = Embedding::Here(numbers);
-                self.advance(case, work, turn);
-            }
-            None => self.bury(case, work, "embed", "the answer holds no embedding of the model's length", None, turn),
+        if self.take_embedding(&mut work, answer) {
+            self.advance(case, work, turn);
+        } else {
+            self.bury(case, work, "embed", "the answer holds no embedding of the model's length", None, turn);
         }
+    }
+
+    fn take_embedding(&self, work: &mut Work, answer: &Answer) -> bool {
+        work.charged.embedded.add(answer);
+        let numbers = inquiry::embedding(answer).filter(|numbers| self.screen.judge(numbers).is_some());
+        let is_one = numbers.is_some();
+        work.embedding = numbers.map_or(Embedding::Missing, Embedding::Here);
+        is_one
+    }
+
+    /// A document is not let in: what the journal has for its calls is kept with it, since nobody else would know of it when it
+    /// comes back. Returns whether there is any.
+    fn keep_answers(&self, work: &mut Work) -> bool {
+        let hits = std::mem::take(&mut work.about.hits);
+        let Text::Here(Some(text)) = &work.text else { return false };
+        let (text, before) = (text.clone(), work.answers.len());
+        let call = self.embed_call(&work.about, self.screen.cut(&text).unwrap_or_default());
+        let embedding = answer_in(&hits, &call.key).filter(|_| matches!(work.embedding, Embedding::Missing));
+        let is_embedded = embedding.is_some_and(|answer| self.take_embedding(work, &answer));
+        if self.asks_about(&work.document) {
+            let mut inquiry = self.inquiry(&work.about, work.known, &text, hits);
+            while let Step::Known(answer) = inquiry.step() {
+                work.take_answer(inquiry.key(), &answer);
+                let problem = extraction(&answer, &self.limits).err();
+                if !problem.is_some_and(|problem| inquiry.repair(&self.prompts, &answer.text, &problem)) {
+                    break;
+                }
+            }
+        }
+        is_embedded || work.answers.len() > before
     }
 
     /// It is not let in: its text and its score are kept, so that it can come back.
@@ -311,24 +349,25 @@ impl Revise {
         if reason.is_of_limits() {
             self.leave(case, work.about.id, turn);
         }
+        let has_more = !work.about.hits.is_empty() && self.keep_answers(&mut work);
         let stood = self.memory.live(work.about.id).is_some();
         if work.about.is_stored() && !stood {
-            return self.keep(case, work, Some(reason), turn);
+            return self.keep(case, work, Some(reason), has_more, turn);
         }
         self.memory.reject(work.about.id, work.known);
         let scored = Box::new(work.scored(Some(reason), &self.screen));
         let (key, text) = (work.about.key.clone(), new_text(&mut work));
-        let decision = Decision::Rejected { key, text, scored, stood, embedded: work.embedded };
+        let decision = Decision::Rejected { key, text, scored, stood, charged: work.charged };
         self.finish(case, work.about, decision, turn);
     }
 
-    /// A stored document stays in, or out: only what is said of it is new.
-    fn keep(&mut self, case: Case, work: Work, rejected: Option<Reason>, turn: Out<'_>) {
-        if work.was == Some((rejected, self.screen.by())) {
+    /// A stored document stays in, or out: only what is said of it is new, or what is kept with it.
+    fn keep(&mut self, case: Case, work: Work, rejected: Option<Reason>, has_more: bool, turn: Out<'_>) {
+        if work.was == Some((rejected, self.screen.by())) && !has_more {
             return self.finish(case, work.about, Decision::Skipped, turn);
         }
         let scored = Box::new(work.scored(rejected, &self.screen));
-        let decision = Decision::Kept { key: work.about.key.clone(), scored, embedded: work.embedded };
+        let decision = Decision::Kept { key: work.about.key.clone(), scored, charged: work.charged };
         self.finish(case, work.about, decision, turn);
     }
 
@@ -337,29 +376,41 @@ impl Revise {
         if work.about.is_stored() {
             work.come_back();
         }
-        let Document { topics, concepts, .. } = &work.document;
-        let own = !topics.is_empty() || !concepts.is_empty();
-        let Text::Here(text) = &work.text else { return };
-        match (self.source, own, text) {
-            (Source::Document | Source::DocumentOrModel, true, _) | (Source::Document, false, _) => {
-                let concepts = Concepts { topics: topics.clone(), key_concepts: concepts.clone(), ..Concepts::default() };
-                self.write(case, work, concepts, &Spent::default(), turn);
-            }
-            (_, _, None) => {
-                let reason = "there is no text to extract concepts from; \
-                              give a text, or topics and concepts with extract.source = \"document-or-model\"";
-                self.bury(case, work, "extract", reason, None, turn);
-            }
-            (_, _, Some(text)) => {
-                let request = self.prompts.extract(text, self.schema.clone());
-                let hits = std::mem::take(&mut work.about.hits);
-                let subject = String::from_utf8_lossy(&work.about.key).into_owned();
-                let settings = Arc::clone(&self.settings);
-                let inquiry = Inquiry::new(work.about.origin, &subject, request, settings, self.attempts, hits);
-                let inquiry = inquiry.of_redo(work.known.redo);
-                self.ask(case, work, inquiry, turn);
-            }
+        if !self.asks_about(&work.document) {
+            let Document { topics, concepts, .. } = &work.document;
+            let concepts = Concepts { topics: topics.clone(), key_concepts: concepts.clone(), ..Concepts::default() };
+            return self.write(case, work, concepts, &Spent::default(), turn);
         }
+        let Text::Here(text) = &work.text else { return };
+        if let Some(text) = text {
+            let mut hits = std::mem::take(&mut work.about.hits);
+            hits.extend(work.answers.iter().map(|(key, answer)| Hit {
+                key: key.clone(),
+                offset: 0,
+                answer: answer.clone(),
+            }));
+            let inquiry = self.inquiry(&work.about, work.known, text, hits);
+            self.ask(case, work, inquiry, turn);
+        } else {
+            let reason = "there is no text to extract concepts from; \
+                          give a text, or topics and concepts with extract.source = \"document-or-model\"";
+            self.bury(case, work, "extract", reason, None, turn);
+        }
+    }
+
+    /// Whether the concepts of a document come from the model.
+    fn asks_about(&self, document: &Document) -> bool {
+        let has_own = !document.topics.is_empty() || !document.concepts.is_empty();
+        match self.source {
+            Source::Document => false,
+            Source::DocumentOrModel => !has_own,
+            Source::Model => true,
+        }
+    }
+
+    fn inquiry(&self, about: &About, known: Known, text: &str, hits: Vec<Hit>) -> Inquiry {
+        let (request, settings) = (self.prompts.extract(text, self.schema.clone()), Arc::clone(&self.settings));
+        Inquiry::new(about.origin, &about.subject(), request, settings, self.attempts, hits).of_redo(known.redo)
     }
 
     fn ask(&mut self, case: Case, mut work: Work, inquiry: Inquiry, turn: Out<'_>) {
@@ -377,6 +428,7 @@ impl Revise {
     fn answered(&mut self, case: Case, mut work: Work, answer: &Answer, turn: Out<'_>) {
         let Some(mut inquiry) = work.inquiry.take() else { return self.embedded(case, work, answer, turn) };
         inquiry.spent.add(answer);
+        work.take_answer(inquiry.key(), answer);
         match extraction(answer, &self.limits) {
             Ok(concepts) => self.write(case, work, concepts, &inquiry.spent, turn),
             Err(problem) => {
@@ -414,7 +466,7 @@ impl Revise {
         };
         self.memory.outcome(work.about.id, Some(work.known));
         let (key, text, extraction) = (work.about.key.clone(), new_text(&mut work), Box::new(extraction));
-        let decision = Decision::Written { key, text, extraction, scored, embedded: work.embedded };
+        let decision = Decision::Written { key, text, extraction, scored, charged: work.charged };
         self.finish(case, work.about, decision, turn);
     }
 
@@ -463,7 +515,8 @@ impl Revise {
             Decision::Written { scored: Entry::New(scored), .. }
             | Decision::Rejected { scored, .. }
             | Decision::Kept { scored, .. } => {
-                let last = LastScore::Written(scored.embedding.clone(), scored.text_hash, mark(scored));
+                let (embedding, answers) = (scored.embedding.clone(), scored.answers.clone());
+                let last = LastScore::Written { embedding, answers, text_hash: scored.text_hash, mark: mark(scored) };
                 self.scored.insert(id, last);
             }
             Decision::Written { scored: Entry::Gone, .. }
@@ -491,9 +544,14 @@ impl Revise {
 impl LastScore {
     fn text_hash(&self) -> u128 {
         match self {
-            LastScore::At(_, hash) | LastScore::Written(_, hash, _) => *hash,
+            LastScore::At(_, hash) | LastScore::Written { text_hash: hash, .. } => *hash,
         }
     }
+}
+
+/// The answer to a call that was paid for in an earlier run.
+fn answer_in(hits: &[Hit], key: &JournalKey) -> Option<Answer> {
+    hits.iter().find(|hit| hit.key == *key).map(|hit| hit.answer.clone())
 }
 
 /// The text that is to be written, unless it is in the log.

@@ -187,6 +187,9 @@ impl Twins {
     /// Whether nothing is owed any more, nor ever will be, as far as this worker knows, which has drained: a worker alone can't
     /// know, but the first does not say so before all are settled.
     pub(super) fn has_drained(&mut self) -> bool {
+        if !self.owed.is_settled() {
+            return false;
+        }
         self.all_read.arrive();
         self.all_read.passed() && self.outstanding.get() == 0
     }

@@ -3,19 +3,23 @@
 //! Law: what is next depends on the document, on what is at hand of it, and on the settings of screening alone. A text is read, a
 //! text embedded and the model asked only where nothing at hand can stand in for it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use synthllm_log::LogName;
 use synthllm_operators::id::{self, DocumentId};
 use synthllm_operators::journal::Hit;
 use synthllm_operators::near::twins::Verdict;
 use synthllm_operators::record::{
-    Document, Extraction, ExtractionHead, Origin, Pointer, Scored, ScoredBy, place_of, screenings_of, version,
+    Answer, Document, Extraction, ExtractionHead, JournalKey, Origin, Pointer, Scored, ScoredBy, place_of, screenings_of,
+    version,
 };
 use synthllm_operators::revise::Known;
 use synthllm_operators::screen::Reason;
 
-use super::super::inquiry::{Inquiry, Spent};
+use super::super::inquiry::Inquiry;
 use super::super::screen::Screen;
+use super::decision::Charged;
 
 /// Which record a document is decided for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +37,11 @@ pub(super) struct About {
 }
 
 impl About {
+    /// What is asked about it is asked under this name.
+    pub(super) fn subject(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.key)
+    }
+
     /// Whether it is a stored document, and no input record.
     pub(super) fn is_stored(&self) -> bool {
         self.stored.is_some()
@@ -56,8 +65,10 @@ impl Stored {
         let Extraction { topics, key_concepts, source, url, license, .. } = extraction;
         let (topics, concepts) = if own { (topics, key_concepts) } else { (Vec::new(), Vec::new()) };
         let document = Document { topics, concepts, source, url, license, redo: head.redo, ..Document::default() };
-        let (rejected, by, score, embedding) = (None, ScoredBy::default(), None, Vec::new());
-        Stored { place: None, scored: Scored { head, rejected, by, text_hash: 0, score, embedding, document } }
+        let by = ScoredBy::default();
+        let (embedding, answers) = (Vec::new(), Vec::new());
+        let scored = Scored { head, rejected: None, by, text_hash: 0, score: None, embedding, document, answers };
+        Stored { place: None, scored }
     }
 }
 
@@ -75,7 +86,7 @@ pub(super) enum Embedding {
     Missing,
     /// At hand.
     Here(Vec<f32>),
-    /// In this record of `scores`.
+    /// In this record of `scores`, with what a model has answered about the text; if it has them.
     At(Pointer),
 }
 
@@ -129,8 +140,10 @@ pub(super) struct Work {
     pub(super) only_out: bool,
     pub(super) embedding: Embedding,
     pub(super) score: Option<f64>,
-    /// What its embedding has cost.
-    pub(super) embedded: Spent,
+    /// What a model has answered about its concepts, with what was asked.
+    pub(super) answers: Vec<(JournalKey, Answer)>,
+    /// What of all that its outcome is to be charged with.
+    pub(super) charged: Charged,
     /// What is asked of the model.
     pub(super) inquiry: Option<Inquiry>,
 }
@@ -155,7 +168,8 @@ impl Work {
             only_out: false,
             embedding: Embedding::Missing,
             score: None,
-            embedded: Spent::default(),
+            answers: Vec::new(),
+            charged: Charged::default(),
             inquiry: None,
         }
     }
@@ -180,7 +194,8 @@ impl Work {
             embedding: if is_same { Embedding::Here(scored.embedding) } else { Embedding::Missing },
             score: None,
             document: scored.document,
-            embedded: Spent::default(),
+            answers: scored.answers,
+            charged: Charged::default(),
             inquiry: None,
         }
     }
@@ -197,26 +212,23 @@ impl Work {
             self.checked = Checked::of(screen.check(text.as_deref()));
         }
         if let Checked::Fails(reason) = self.checked {
-            return Next::Reject(reason);
+            return self.stay_out(reason);
         }
         if self.verdict.is_none() && self.has_text() {
             return Next::Compare;
         }
-        match (self.verdict.and_then(Verdict::reason), &self.embedding) {
-            // It may be let in some day: what its last record has is kept.
-            (Some(_), Embedding::At(place)) => return Next::Read(LogName::Scores, *place),
-            (Some(reason), _) => return Next::Reject(reason),
-            (None, _) => {}
+        if let Some(reason) = self.verdict.and_then(Verdict::reason).or(self.too_late()) {
+            return self.stay_out(reason);
         }
         if !screen.embeds() {
-            return Next::LetIn;
+            return if let Embedding::At(place) = self.embedding { Next::Read(LogName::Scores, place) } else { Next::LetIn };
         }
         match (&self.embedding, &self.text) {
             (Embedding::At(place), _) => return Next::Read(LogName::Scores, *place),
             (Embedding::Here(numbers), _) => {
                 if let Some((score, is_let_in)) = screen.judge(numbers) {
                     self.score = Some(score);
-                    return if is_let_in { Next::LetIn } else { Next::Reject(Reason::Score) };
+                    return if is_let_in { Next::LetIn } else { self.stay_out(Reason::Score) };
                 }
             }
             (Embedding::Missing, _) => {}
@@ -224,6 +236,30 @@ impl Work {
         match &self.text {
             Text::At(place) => Next::Read(LogName::Texts, *place),
             Text::Here(text) => Next::Embed(screen.cut(text.as_deref().unwrap_or_default()).unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// It is not let in, but may be some day: what its last record has is kept, and what the journal has for its calls, which depend on
+    /// its text.
+    fn stay_out(&self, reason: Reason) -> Next {
+        match (&self.embedding, &self.text) {
+            (Embedding::At(place), _) => Next::Read(LogName::Scores, *place),
+            (_, Text::At(place)) if !self.about.hits.is_empty() => Next::Read(LogName::Texts, *place),
+            _ => Next::Reject(reason),
+        }
+    }
+
+    /// One that was to go out, is out, and may come in after all, was told so too late: it stays as it is, and will be told again.
+    fn too_late(&self) -> Option<Reason> {
+        let was = self.was.and_then(|(reason, _)| reason);
+        was.filter(|_| self.only_out && !self.stands)
+    }
+
+    /// Takes an answer about its concepts. Where it has none yet with this key, it is new.
+    pub(super) fn take_answer(&mut self, key: &JournalKey, answer: &Answer) {
+        if !self.answers.iter().any(|(known, _)| known == key) {
+            self.charged.extracted.add(answer);
+            self.answers.push((key.clone(), answer.clone()));
         }
     }
 
@@ -257,6 +293,7 @@ impl Work {
             score: self.score,
             embedding,
             document: self.document.clone(),
+            answers: self.answers.clone(),
         }
     }
 

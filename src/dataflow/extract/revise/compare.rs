@@ -51,7 +51,7 @@ impl Revise {
                 let (place, key) = (*place, about.key.clone());
                 turn.ask(case, Errand::Read(Wanted { log: LogName::Scores, place, key }));
             }
-            Some(LastScore::Written(..)) => _ = self.recalls.unplaced.insert(about.id, case),
+            Some(LastScore::Written { .. }) => _ = self.recalls.unplaced.insert(about.id, case),
         }
         self.recalls.cases.insert(case, Recall { about, lets_in });
     }
@@ -98,12 +98,9 @@ impl Revise {
         self.under_way.insert(case, work);
     }
 
-    /// The verdict is there. A stored document that was to go out and may stay after all was told so too late: it will be told again.
+    /// The verdict is there.
     pub(super) fn compared(&mut self, case: Case, mut work: Work, verdict: Verdict, turn: Out<'_>) {
         work.verdict = Some(verdict);
-        if work.only_out && verdict == Verdict::Kept && !work.stands {
-            return self.finish(case, work.about, Decision::Skipped, turn);
-        }
         self.advance(case, work, turn);
     }
 
