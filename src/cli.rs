@@ -332,8 +332,8 @@ pub enum HeldCommand {
 /// `held list`
 #[derive(Args, Debug)]
 pub struct HeldListArgs {
-    /// Only those of this filter: length, repetition, language, benchmark, near-duplicate, judge or duplicate
-    #[arg(long, value_name = "FILTER", value_parser = ["length", "repetition", "language", "benchmark", "near-duplicate", "judge", "duplicate"])]
+    /// Only those of this filter: length, repetition, language, benchmark, near-duplicate, judge, duplicate or target
+    #[arg(long, value_name = "FILTER", value_parser = ["length", "repetition", "language", "benchmark", "near-duplicate", "judge", "duplicate", "target"])]
     pub reason: Option<String>,
 
     /// One JSON object a line, the whole sample included

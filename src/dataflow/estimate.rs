@@ -198,10 +198,14 @@ impl OfCombinations {
 
     /// The answers to one question, and their judgement.
     pub fn of_one_question(&self) -> Amount {
-        let answers = self.answer.at_most(self.longest_question).times(self.candidates);
+        self.answer.at_most(self.longest_question).times(self.candidates).plus(self.of_one_judgement())
+    }
+
+    /// The judgement of one answer, where there is a judge.
+    pub fn of_one_judgement(&self) -> Amount {
         // What an answer has in tokens its prompt has, too: it is not estimated, but counts at most twice.
         let judgement = self.judge.as_ref().map(|(call, answer)| call.at_most(self.longest_question + answer));
-        answers.plus(judgement.unwrap_or_default())
+        judgement.unwrap_or_default()
     }
 
     fn of(&self, combination: &Combination) -> Amount {

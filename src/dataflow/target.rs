@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use synthllm_operators::record::{Progress, ProgressKey, Role};
 use synthllm_operators::target::Seen;
 
 use crate::config::Config;
@@ -78,6 +79,25 @@ impl Shortage {
             }
         }
     }
+}
+
+/// How many samples each level lacks that has a target, as the roles stand. None while combinations are under way: they may bring some.
+pub fn missing(config: &Config, standing: &[(ProgressKey, Progress)]) -> BTreeMap<u8, u64> {
+    let of_role = |role: Role| {
+        standing.iter().filter_map(move |(key, progress)| match (key, progress) {
+            (ProgressKey::Shard(of, _), Progress::Shard(progress)) if *of == role => Some(progress),
+            _ => None,
+        })
+    };
+    let combinations = |level: u8| Counter::combinations(level).name();
+    let count = |counters: &Counters, name: &str| counters.get(name).copied().unwrap_or(0);
+    let issued: u64 =
+        of_role(Role::Graph).flat_map(|it| [1, 2, 3].map(|level| count(&it.counters, combinations(level)))).sum();
+    if of_role(Role::Generate).map(|it| it.outcomes.iter().sum::<u64>()).sum::<u64>() < issued {
+        return BTreeMap::new();
+    }
+    let levels = Standing::of(config, of_role(Role::Generate).map(|it| &it.counters));
+    levels.into_iter().map(|it| (it.level, it.target.saturating_sub(it.standing))).collect()
 }
 
 /// Graph issues a combination that may bring so many samples.

@@ -82,3 +82,59 @@ fn an_answer_that_can_not_be_judged_is_held_back_until_the_filters_change() {
     assert!(sound_samples(&project).values().all(|sample| sample.scores["judge"] > 0.5));
     assert_eq!(requests(&server, "answer"), answers);
 }
+
+#[test]
+fn a_judge_that_is_turned_on_later_judges_the_samples_that_stand() {
+    for workers in ["1", "2", "3"] {
+        let server = strict("It follows that the value is 1");
+        let at_once = judged(&server, 6);
+        let (good, wrong) = (sound_samples(&at_once), at_once.logs().held());
+        assert!(!good.is_empty() && !wrong.is_empty());
+
+        let server = strict("It follows that the value is 1");
+        let mut project = project(&server);
+        project.set("sampling.levels", "[1, 2]");
+        project.ingest(&corpus(6));
+        project.drain();
+        let before = sound_samples(&project);
+        assert_eq!((before.len(), requests(&server, "judge")), (good.len() + wrong.len(), 0));
+        let asked = server.seen().len();
+        project.set("generate.judge", true);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        assert_eq!(requests(&server, "judge"), before.len(), "{workers} workers");
+        assert_eq!(server.seen().len(), asked + before.len(), "only the judge is asked");
+        let after = sound_samples(&project);
+        assert!((&after, project.logs().held()) == (&good, wrong), "not as if there had always been a judge");
+
+        // Nothing is judged again, and without the judge all stand.
+        project.set("filters.most_words", 900);
+        project.drain();
+        project.set("generate.judge", false);
+        project.drain();
+        assert_eq!(sound_samples(&project).len(), before.len());
+        project.set("generate.judge", true);
+        project.drain();
+        assert!(sound_samples(&project) == after, "the same are called wrong");
+        assert_eq!(server.seen().len(), asked + before.len());
+    }
+}
+
+#[test]
+fn what_the_budget_does_not_allow_to_judge_is_held_back_until_another_run_can_pay() {
+    let server = strict("nothing that any answer says");
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1]");
+    project.ingest(&corpus(4));
+    project.drain();
+    let before = sound_samples(&project);
+    project.set("generate.judge", true).set("budget.tokens", 1);
+    project.drain();
+    let held = project.logs().held();
+    assert_eq!((sound_samples(&project).len(), held.len(), requests(&server, "judge")), (0, before.len(), 0));
+    assert!(held.values().all(|held| held.details.contains("before there was a judge")));
+    project.set("budget.tokens", 1_000_000);
+    project.drain();
+    let after = sound_samples(&project);
+    assert_eq!((after.len(), requests(&server, "judge")), (before.len(), before.len()));
+    assert!(after.iter().all(|(id, sample)| sample.scores["judge"] > 0.5 && sample.answer == before[id].answer));
+}

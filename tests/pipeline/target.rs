@@ -113,7 +113,7 @@ fn samples_that_are_withdrawn_are_drawn_again() {
 }
 
 #[test]
-fn what_stricter_filters_hold_back_is_drawn_again_and_what_they_release_comes_on_top() {
+fn what_stricter_filters_hold_back_is_drawn_again_and_comes_back_only_without_a_target() {
     let server = server();
     let mut project = aimed(&server, "{ level1 = 12, level2 = 6, level3 = 5 }");
     project.ingest(&corpus(20));
@@ -127,9 +127,15 @@ fn what_stricter_filters_hold_back_is_drawn_again_and_what_they_release_comes_on
     project.set("filters.benchmarks", "[]");
     let answers = requests(&server, "answer");
     project.drain();
-    let stand: usize = standing(&project).iter().sum();
-    assert_eq!(stand, 23 + known.len());
-    assert_eq!(requests(&server, "answer"), answers, "what was held back had its answers, and nothing else is drawn");
+    assert_eq!(standing(&project), [12, 6, 5], "exactly as many as are wanted");
+    assert_eq!(project.logs().held().len(), known.len());
+    project.set("generate.target", "{}").set("sampling.levels", "[1]");
+    project.drain();
+    assert!(project.logs().held().is_empty());
+    let questions: BTreeSet<String> = sound_samples(&project).into_values().map(|sample| sample.question).collect();
+    assert!(known.is_subset(&questions));
+    let new = questions.len() - 23 - known.len();
+    assert_eq!(requests(&server, "answer"), answers + new, "what was held back had its answers");
 }
 
 #[test]
@@ -241,6 +247,45 @@ fn a_target_may_be_raised_taken_away_and_set_again() {
     project.drain();
     let samples = sound_samples(&project);
     assert!(!samples.is_empty() && samples.values().all(|sample| stands_on(sample, &id(30))), "the one that was left");
+}
+
+#[test]
+fn what_filters_let_pass_later_adds_nothing_to_a_target() {
+    let server = server();
+    let mut project = aimed(&server, "{ level1 = 6, level2 = 4 }");
+    project.set("sampling.levels", "[1, 2]").set("generate.calls", "{ level1 = 1, level2 = 1 }").ingest(&corpus(16));
+    let knows = |project: &Project, text: &str| {
+        write_lines(&project.file("known.jsonl"), [json!({"question": text}).to_string()]);
+    };
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+    // Nine words of all questions of level 1, then nine that no question has.
+    knows(&project, "Given this article, what is the value in case");
+    project.drain();
+    let held = project.logs().held().len();
+    assert!(held > 6 && standing(&project) == [0, 4, 0], "{held} {:?}", standing(&project));
+    let asked = requests(&server, "level1");
+    project.ingest(&(20..26).map(|number| any_document(number, 0)).collect::<Vec<_>>());
+    knows(&project, "These are nine words that no question ever repeats");
+    project.succeed(&["run", "--drain", "--workers", "2"]);
+    assert_eq!(standing(&project), [6, 4, 0], "exactly as many as are wanted");
+    let now = project.logs().held();
+    assert_eq!((now.len(), requests(&server, "level1")), (held - 6, asked), "no other is drawn");
+    assert!(now.values().all(|held| held.reason == "target" && held.details.contains("level 1")));
+
+    // Another filter holds all back with its own reason, until it is gone; and without a target all that passes is released.
+    project.set("filters.least_words", 500);
+    project.drain();
+    assert!(standing(&project) == [0, 0, 0] && project.logs().held().values().all(|held| held.reason == "length"));
+    let asked = server.seen().len();
+    project.set("filters.least_words", 3);
+    project.drain();
+    assert_eq!(standing(&project), [6, 4, 0]);
+    assert!(server.seen().iter().skip(asked).all(|seen| seen.task == "answer"), "no other is drawn");
+    project.set("generate.target", "{ level2 = 4 }");
+    project.drain();
+    assert!(project.logs().held().values().all(|held| held.sample.level == 2));
+    assert!(standing(&project)[0] > held, "{:?}", standing(&project));
+    assert_eq!(standing(&project)[1], 4);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Input: answered questions. Output: those that pass, with the score `judge` = 1; the others, with 0, for `held`. Law: each answer is judged
 //! once; a score that was given stays, also when the question was held back and comes again. An answer that could not be judged is
-//! held back without a score, and judged when the filters have changed. Cost: a call per answer.
+//! held back without a score, and judged when the filters have changed; so is a sample that was there before the judge. Cost: a call per answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +21,11 @@ use super::questions::Posted;
 
 /// The name of the score.
 pub(super) const SCORE: &str = "judge";
+
+/// Whether an answer with this score was called wrong.
+pub(super) fn is_wrong(score: f64) -> bool {
+    score < 0.5
+}
 
 /// The stage.
 pub(super) struct Judgements {
@@ -119,8 +124,7 @@ impl Judgements {
 
 /// A question without an answer passes.
 fn conclude(case: Case, candidate: Candidate, reason: &str, turn: Output<'_>) {
-    let wrong = candidate.sample.scores.get(SCORE).is_some_and(|score| *score < 0.5);
-    let posted = if wrong {
+    let posted = if candidate.sample.scores.get(SCORE).is_some_and(|score| is_wrong(*score)) {
         let details = format!("its answer is called wrong: {reason}");
         Posted::Made(candidate.rejected(Rejection { reason: Reason::Judge, details }))
     } else {

@@ -6,6 +6,9 @@
 //! `provenance` and enters `held`, answer included; what passes is offered to the role's dataflow behind the filters, so that a
 //! similar or equal question and a failing model mean what they always mean. What is held back is cited like a sample, and
 //! forgotten when a sample would be withdrawn; so it does not matter whether a document changes before the filters or after.
+//! With a judge that was not there before, samples that it has not judged are held back, and offered at once.
+//! Of levels with a target no more is released than samples are missing, each shard its share, since exactly so many are to stand; and no
+//! sample is judged that stands. Graph draws for a target only when all shards have come to the end of this.
 //! Law: after a review the live samples pass the filters of now, and `held` has what a filter drops, what is like a sample, and what
 //! could not be answered. It is the same as if the filters had always been there, but for which of similar questions stays: of samples that
 //! stand, the first in the order of their questions' ids.
@@ -33,23 +36,27 @@ use synthllm_operators::record::{
 use timely::dataflow::InputHandleVec;
 use timely::worker::Worker;
 
-use super::super::Context;
 use super::super::clock::Clock;
 use super::super::estimate::OfCombinations;
 use super::super::flow::Flow;
 use super::super::inquiry::Spent;
 use super::super::shard::Shard;
+use super::super::{Context, target};
 use super::answers::Holding;
 use super::batch::Batch;
 use super::filters::{Filters, Reason, Rejection};
 use super::grounding::version_of;
-use super::judgements::SCORE;
+use super::judgements::{SCORE, is_wrong};
 use super::near::NearDuplicates;
 use super::withdrawals::{Tombstones, Withdrawals, place, sample_id, starts};
 use super::{Candidate, Decision, Work};
+use crate::config::Limits;
 
 /// Records are read in batches of at most so many.
 const READ_AT_ONCE: usize = 1_000;
+
+/// Why a question is held back that all filters let pass, but whose level has a target.
+const FOR_TARGET: &str = "target";
 
 /// Reading pauses while so many verdicts wait for a transaction.
 const MOST_VERDICTS: usize = 5_000;
@@ -63,8 +70,11 @@ pub(super) struct Review {
     filters: Arc<Filters>,
     /// Whether answers are judged.
     judges: bool,
-    /// What the answers to a question may spend at most, where there is a budget.
-    need: Option<Amount>,
+    target: Limits,
+    /// By shard and level: how many may be released where the level has a target.
+    room: BTreeMap<(u32, u8), u64>,
+    /// What a question may spend at most, where there is a budget: its answers with their judgement, and the judgement alone.
+    need: Option<[Amount; 2]>,
     stage: Stage,
     /// The shards that have not committed the digest.
     due: BTreeMap<u32, Account>,
@@ -73,6 +83,8 @@ pub(super) struct Review {
     waiting: VecDeque<(u32, Id, Box<Held>)>,
     /// Of `samples` and of `held`.
     books: [Book; 2],
+    /// Where `held` ended before anything was dropped.
+    dropped_from: BTreeMap<u32, u64>,
     /// What was withdrawn since the books were made.
     withdrawn: HashSet<Id>,
     /// The questions whose samples are too like another, once they are known.
@@ -80,8 +92,9 @@ pub(super) struct Review {
 }
 
 enum Stage {
-    /// `samples` is read, then `held`.
+    /// `samples` is read, then `held`. In between all workers come to know, by this epoch, what was dropped.
     Samples(Scan),
+    Dropped(u64),
     Held(Scan),
     /// `held` is read for what a withdrawn sample no longer holds back, while the combinations under way end.
     Freed(Freed),
@@ -139,17 +152,23 @@ impl Review {
         let digest = context.filters.digest();
         let judged = |shard: u32| standing.contains(&(ProgressKey::Filters(shard), Progress::Filters(digest)));
         let due = shards.iter().filter(|shard| !judged(**shard)).map(|shard| (*shard, Account::default())).collect();
-        let need = || OfCombinations::new(&context.config, &context.generate_prompts).of_one_question();
+        let need = || {
+            let combinations = OfCombinations::new(&context.config, &context.generate_prompts);
+            [combinations.of_one_question(), combinations.of_one_judgement()]
+        };
         Review {
             released: InputHandleVec::new(),
             filters: Arc::clone(&context.filters),
             judges: context.config.generate.judges(),
+            target: context.config.generate.target.clone(),
+            room: room(context, shards, &target::missing(&context.config, standing)),
             need: context.purse.is_limited().then(need),
             stage: Stage::Over,
             due,
             verdicts: BTreeMap::new(),
             waiting: VecDeque::new(),
             books: Default::default(),
+            dropped_from: BTreeMap::new(),
             withdrawn: HashSet::new(),
             too_many: None,
         }
@@ -172,6 +191,7 @@ impl Review {
         let samples = Tombstones::read(worker, context, LogName::Samples, &due)?;
         self.books = [Book { tombstones: samples, ends: of_samples }, Book { tombstones: held, ends: of_held }];
         self.stage = Stage::Samples(self.books[0].scan(context, LogName::Samples)?);
+        self.dropped_from.clone_from(&self.books[1].ends);
         Ok(())
     }
 
@@ -206,6 +226,11 @@ impl Review {
         let committed = self.verdicts.is_empty() && self.due.keys().all(|shard| flow.shards[shard].is_empty());
         self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Samples(scan) if committed && withdrawals.settled() && scan.has_reached(&self.books[0].ends) => {
+                Stage::Dropped(clock.next_epoch())
+            }
+            Stage::Dropped(epoch) if flow.frontier() > epoch => {
+                let due: Vec<u32> = self.due.keys().copied().collect();
+                self.books[1].ends = context.ends_now(LogName::Held, &due)?;
                 Stage::Held(self.books[1].scan(context, LogName::Held)?)
             }
             Stage::Held(scan) if scan.has_reached(&self.books[1].ends) => Stage::Offered,
@@ -327,8 +352,12 @@ impl Review {
         let value = record.value.as_deref().unwrap_or_default();
         let Asked { question } = serde_json::from_slice(value).with_context(at)?;
         let too_many = || self.too_many.as_ref()?.get(&id::question(&question)).cloned();
-        let Some(Rejection { reason, details }) = self.filters.rejection(&question).or_else(too_many) else { return Ok(()) };
+        let rejection = self.filters.rejection(&question).or_else(too_many);
+        if rejection.is_none() && !self.judges {
+            return Ok(());
+        }
         let sample: Sample = serde_json::from_slice(value).with_context(at)?;
+        let Some(Rejection { reason, details }) = rejection.or_else(|| self.judgement(&sample)) else { return Ok(()) };
         let provenance = provenance(&sample).with_context(at)?;
         let held = Held { reason: reason.name().to_owned(), details, sample, provenance };
         self.account(record.partition).dropped += 1;
@@ -336,22 +365,59 @@ impl Review {
         Ok(())
     }
 
+    /// What the judge says of a sample, if it was asked, or what it is held back for until it is.
+    fn judgement(&self, sample: &Sample) -> Option<Rejection> {
+        let details = match sample.scores.get(SCORE) {
+            Some(score) if is_wrong(*score) => "its answer was called wrong",
+            None if sample.answer.is_some() && !self.has_target(sample.level) => "it was answered before there was a judge",
+            _ => return None,
+        };
+        Some(Rejection { reason: Reason::Judge, details: details.to_owned() })
+    }
+
+    fn has_target(&self, level: u8) -> bool {
+        self.target.of(level).is_some()
+    }
+
     fn judge_held(&mut self, record: &Record, withdrawals: &Withdrawals) -> Result<()> {
         let live = self.books[1].live(LogName::Held, record)?;
         let Some(id) = live.filter(|id| withdrawals.holds(*id)) else { return Ok(()) };
         let value = record.value.as_deref().unwrap_or_default();
         let held: Held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
-        match self.filters.rejection(&held.sample.question) {
-            Some(Rejection { reason, details }) if reason.name() != held.reason || details != held.details => {
-                let again = Held { reason: reason.name().to_owned(), details, ..held };
-                self.verdicts.entry(record.partition).or_default().push(Verdict::Again(id, Box::new(again)));
+        let is_of_judge = held.reason == Reason::Judge.name();
+        // It was dropped just now; or it has its judgement.
+        if self.dropped_from.get(&record.partition).is_some_and(|end| record.offset >= *end) && !is_of_judge {
+            return Ok(());
+        }
+        let (level, is_judged) = (held.sample.level, held.sample.scores.contains_key(SCORE));
+        let rejection = match self.filters.rejection(&held.sample.question) {
+            None if self.judges && is_of_judge && is_judged => return Ok(()),
+            None if self.has_room(record.partition, level) => {
+                self.waiting.push_back((record.partition, id, Box::new(held)));
+                return Ok(());
             }
-            Some(_) => (),
-            // It has its judgement.
-            None if self.judges && held.reason == Reason::Judge.name() && held.sample.scores.contains_key(SCORE) => (),
-            None => self.waiting.push_back((record.partition, id, Box::new(held))),
+            None => (FOR_TARGET, format!("the filters let it pass now, but as many as level {level} is to have stand")),
+            Some(Rejection { reason, details }) => (reason.name(), details),
+        };
+        if rejection != (held.reason.as_str(), held.details.clone()) {
+            let again = Held { reason: rejection.0.to_owned(), details: rejection.1, ..held };
+            self.verdicts.entry(record.partition).or_default().push(Verdict::Again(id, Box::new(again)));
         }
         Ok(())
+    }
+
+    /// Whether one more of this level may be released; then it is counted.
+    fn has_room(&mut self, shard: u32, level: u8) -> bool {
+        if !self.has_target(level) {
+            return true;
+        }
+        match self.room.get_mut(&(shard, level)) {
+            Some(room) if *room > 0 => {
+                *room -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Sends on what passes, as far as the window and the budget allow. Returns how many.
@@ -361,14 +427,15 @@ impl Review {
             && let Some((number, _, held)) = self.waiting.front()
             && let Some(shard) = flow.shards.get_mut(number)
         {
-            let (number, answered) = (*number, held.sample.answer.is_some());
+            let (number, is_answered) = (*number, held.sample.answer.is_some());
+            let is_done = is_answered && (!self.judges || held.sample.scores.contains_key(SCORE));
             // Each has an origin of its own, which is that of no combination that is read before all are committed.
             let under_way = &self.due.entry(number).or_default().under_way;
             let mut offset = shard.progress.position;
             while under_way.contains(&offset) {
                 offset += 1;
             }
-            let need = self.need.filter(|_| !answered);
+            let need = self.need.filter(|_| !is_done).map(|[all, judgement]| if is_answered { judgement } else { all });
             if need.is_some_and(|need| !shard.reserve(offset, need)) {
                 break;
             }
@@ -450,6 +517,14 @@ impl Scan {
     fn has_reached(&self, ends: &BTreeMap<u32, u64>) -> bool {
         ends.iter().all(|(shard, end)| self.positions.get(shard).is_some_and(|position| position >= end))
     }
+}
+
+/// The shares of these shards in what is missing.
+fn room(context: &Context, shards: &[u32], missing: &BTreeMap<u8, u64>) -> BTreeMap<(u32, u8), u64> {
+    let all = u64::from(context.partitions.1);
+    let share = |shard: u32, missing: u64| missing / all + u64::from(u64::from(shard) < missing % all);
+    let of = |shard: u32| missing.iter().map(move |(&level, &missing)| ((shard, level), share(shard, missing)));
+    shards.iter().flat_map(|&shard| of(shard)).collect()
 }
 
 /// What a sample says of its question.
