@@ -383,6 +383,8 @@ pub struct Held {
     pub sample: Sample,
     /// What it stands on.
     pub provenance: Provenance,
+    /// What a model has answered to it that is not in the sample, with what was asked: that is not paid for again when it passes.
+    pub answers: Vec<(JournalKey, Answer)>,
 }
 
 /// A finished sample as JSON: a record of `samples`, and a line of `export` (design.md §7). Key: the sample id.

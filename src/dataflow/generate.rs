@@ -35,7 +35,7 @@ use synthllm_operators::ask::{Case, Mailbox, ask};
 use synthllm_operators::id::Id;
 use synthllm_operators::journal::Hit;
 use synthllm_operators::live::{Live, judge};
-use synthllm_operators::record::{Combination, Held, Origin, Provenance, Reference, Role, Sample};
+use synthllm_operators::record::{Answer, Combination, Held, JournalKey, Origin, Provenance, Reference, Role, Sample};
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Input};
@@ -296,6 +296,8 @@ impl Generate {
 
     fn commit(&mut self, context: &Context) -> Result<()> {
         let Generate { flow, withdrawals, holdings, near, review, standing, granted, .. } = self;
+        let idle = flow.shards.iter().filter(|(_, shard)| shard.idle());
+        near.iter_mut().for_each(|near| idle.clone().for_each(|(number, _)| near.confirmed(*number)));
         withdrawals.settle();
         let mut owed = withdrawals.owed_shards();
         owed.append(&mut review.owing(flow));
@@ -303,6 +305,7 @@ impl Generate {
         flow.commit(
             |shard| owed.contains(&shard),
             |number, progress, outputs| {
+                near.iter_mut().for_each(|near| near.confirmed(number));
                 let mut batch = Batch::new(context, number);
                 review.settle(number, outputs.iter().map(|(origin, _)| origin.offset));
                 batch.add_all(outputs, review.is_apart());
@@ -326,7 +329,7 @@ impl Generate {
                     None => target::forget_standing(&mut progress.counters),
                 }
                 for holding in batch.released.drain(..) {
-                    near.iter_mut().for_each(|near| near.released(holding.question));
+                    near.iter_mut().for_each(|near| near.released(number, holding.question));
                     holdings.send(holding);
                 }
                 // A question that a redone document asks again must find it free.
@@ -421,7 +424,26 @@ impl Candidate {
     fn holding_back(self, rejection: Rejection) -> Held {
         let provenance = self.provenance();
         let Rejection { reason, details } = rejection;
-        Held { reason: reason.name().to_owned(), details, sample: *self.sample, provenance }
+        let answers = self.unused_answers();
+        Held { reason: reason.name().to_owned(), details, sample: *self.sample, provenance, answers }
+    }
+
+    /// What earlier runs have of its calls, and the sample has not, under the keys that it has when it is released.
+    fn unused_answers(&self) -> Vec<(JournalKey, Answer)> {
+        let Candidate { sample, hits, .. } = self;
+        let is_used = |task: &str| match task {
+            task if task == Task::Answer.name() => sample.answer.is_some(),
+            _ => sample.scores.contains_key(judgements::SCORE),
+        };
+        let unused = hits.iter().filter(|hit| !is_used(&hit.key.task));
+        let question = Candidate::ordinal_of(self.sample_id);
+        unused.map(|hit| (JournalKey { question, redo: 0, ..hit.key.clone() }, hit.answer.clone())).collect()
+    }
+
+    /// Stands for the ordinal of a question that is released, in its journal keys: which it was among those of its combination is not
+    /// known any more.
+    fn ordinal_of(sample_id: Id) -> u32 {
+        sample_id.0 as u32
     }
 
     fn decided(self) -> Made<Decision> {

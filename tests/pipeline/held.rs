@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use synthllm_operators::record::{Held, Role};
 use synthllm_testkit::corpus::{corpus, id};
-use synthllm_testkit::project::{Project, stderr, write_lines};
-use synthllm_testkit::scripted::ScriptedServer;
+use synthllm_testkit::project::{Project, stderr, wait_until, write_lines};
+use synthllm_testkit::scripted::{Fault, Rule, ScriptedServer};
 
 use crate::{project, requests, server, sound_samples};
 
@@ -134,6 +134,51 @@ fn what_is_held_goes_with_its_document_and_never_comes_back() {
     let documents: BTreeSet<&str> =
         samples.values().flat_map(|sample| &sample.provenance.documents).map(|document| document.id.as_str()).collect();
     assert_eq!(documents, BTreeSet::from([id(3).as_str()]));
+}
+
+#[test]
+fn filters_that_change_back_after_a_kill_leave_nothing_of_those_between() {
+    let (server, all) = (server(), unfiltered());
+    let project = filtered(&server, &[]);
+    project.drain();
+    let (before, asked) = (sound_samples(&project), server.seen().len());
+    for number in 1..4 {
+        knows(&project, &all.iter().collect::<Vec<_>>());
+        let mut command = project.command();
+        let fault = format!("commit confirmed:{number}");
+        command.args(["run", "--drain", "--role", "generate"]).env("SYNTHLLM_FAULT", &fault);
+        assert!(!command.output().expect("it starts").status.success(), "{fault} is not reached");
+        assert!(!held(&project).is_empty(), "{fault}");
+        knows(&project, &[]);
+        project.drain();
+        assert!(sound_samples(&project) == before && held(&project).is_empty(), "{fault}");
+    }
+    assert_eq!(server.seen().len(), asked);
+}
+
+#[test]
+fn what_was_answered_before_a_kill_and_is_held_back_after_it_is_not_asked_again() {
+    let (server, all) = (server(), unfiltered());
+    let project = filtered(&server, &[]);
+    server.add_rule(Rule { containing: all[0].clone(), times: u32::MAX, fault: Fault::Stall });
+    let mut run = project.start(&["run", "--drain"]);
+    let answered = || project.logs().journal().iter().filter(|(key, _)| key.task == "answer").count();
+    wait_until("the answers but one are in the journal", || answered() >= all.len() / 2);
+    assert!(run.kill(), "{}", project.errors());
+    server.forget_rules();
+    let answered = answered();
+    knows(&project, &all.iter().collect::<Vec<_>>());
+    project.drain();
+    assert!(questions(&project).is_empty() && held(&project).len() == all.len());
+    // Some may have become samples before the kill.
+    let is_known = |held: &&Held| !held.answers.is_empty() || held.sample.answer.is_some();
+    let known = held(&project).values().filter(is_known).count();
+    assert!(known >= answered && known < all.len(), "{known} of {}, {answered} in the journal", all.len());
+    let asked = requests(&server, "answer");
+    knows(&project, &[]);
+    project.drain();
+    assert_eq!((questions(&project), held(&project).len()), (set(&all), 0));
+    assert_eq!(requests(&server, "answer"), asked + all.len() - known);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use synthllm_log::LogName;
 use synthllm_operators::near::similarity;
 use synthllm_operators::record::Role;
 use synthllm_operators::shingle::shingles;
@@ -145,6 +146,39 @@ fn what_a_withdrawn_sample_held_back_comes_also_when_the_run_is_killed() {
         assert_eq!((after.len(), project.logs().held().len()), (2, 2), "{point}");
         assert!(after.keys().all(|id| !before.contains_key(id)));
         assert_eq!(asked(&server).0, 6, "{point}: no question is asked for again");
+    }
+}
+
+#[test]
+fn an_answer_to_what_a_withdrawn_sample_held_back_is_not_asked_for_again_after_a_kill() {
+    for workers in ["1", "2"] {
+        let questions: Vec<String> = (0..4).map(|number| question(number % 2, number / 2)).collect();
+        let (server, project) = drained(&questions, workers);
+        let held: Vec<String> = project.logs().held().into_values().map(|held| held.sample.question).collect();
+        let [stalled, answered] = &held[..] else { panic!("one of each group is held: {held:?}") };
+        project.delete(&[&holder(&project, 0), &holder(&project, 1)]);
+        // Other combinations wait behind them, in all partitions.
+        let others: Vec<u64> = (10..22).collect();
+        let says_others = || others.iter().for_each(|number| server.add_rule(says(*number, &question(*number as usize, 0))));
+        says_others();
+        project.ingest(&others.iter().map(|number| document(*number)).collect::<Vec<_>>());
+        server.add_rule(Rule { containing: stalled.clone(), times: u32::MAX, fault: Fault::Stall });
+        let mut run = project.start(&["run", "--drain", "--workers", workers]);
+        let about = || {
+            let counts = server.counts().into_values();
+            counts.filter(|count| count.task == "answer" && count.body.contains(answered)).collect::<Vec<_>>()
+        };
+        wait_until("one is answered", || about().iter().any(|count| count.answered == 1));
+        wait_until("it is in the journal", || project.logs().journal().iter().any(|(key, _)| key.task == "answer"));
+        wait_until("the others wait", || project.logs().ends(LogName::Combinations).iter().sum::<u64>() >= 16);
+        assert!(run.kill(), "{}", project.errors());
+        server.forget_rules();
+        says_others();
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        let expected: BTreeSet<String> =
+            held.iter().cloned().chain(others.iter().map(|number| question(*number as usize, 0))).collect();
+        assert_eq!(texts(&sound_samples(&project)), expected);
+        assert_eq!(about().iter().map(|count| count.requests).collect::<Vec<_>>(), [1], "{workers} workers");
     }
 }
 

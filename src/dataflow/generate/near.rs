@@ -5,7 +5,7 @@
 mod stage;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
@@ -40,6 +40,8 @@ pub(super) enum Note {
     Sampled { question: Id, shingles: Box<[u64]> },
     /// It has one no longer, or not after all.
     Released { question: Id },
+    /// So many of those that were released are committed.
+    Confirmed { count: u64 },
     /// One is held back since this one has a sample.
     Dropped { of: Id, dropped: Dropped },
     /// A worker has said all that it will say, in a run that drains.
@@ -76,6 +78,9 @@ struct Mail {
 /// What [`WORKER`] knows.
 struct Known {
     claims: Claims,
+    /// How many were released and are not known to be committed. Nothing is freed until they are: after a crash they might not be,
+    /// and nobody would ask for the answers any more that the journal has of what was freed.
+    unconfirmed: u64,
     /// Workers that have said that they rest, and whether anything was freed since all did.
     resting: u64,
     has_freed: bool,
@@ -92,6 +97,8 @@ pub(super) struct NearDuplicates {
     heard: ProbeHandle<u64>,
     too_many: HashMap<Id, Rejection>,
     freed: BTreeSet<Id>,
+    /// By shard, how many were released by its last transaction, and may not be committed.
+    unconfirmed: BTreeMap<u32, u64>,
     /// Whether this worker has said that it rests, and has heard that all do.
     rests: (bool, bool),
     notes: InputHandleVec<u64, Note>,
@@ -106,7 +113,8 @@ impl NearDuplicates {
     pub fn new(worker: &Worker, context: &Context) -> Option<Self> {
         let settings = Settings { threshold: context.config.filters.near_duplicates?, ..Settings::default() };
         let (notes, ended, mailbox) = (InputHandleVec::new(), Inbox::default(), Mailbox::default());
-        let known = Rc::new(RefCell::new(Known { claims: Claims::new(settings), resting: 0, has_freed: false }));
+        let known =
+            Rc::new(RefCell::new(Known { claims: Claims::new(settings), unconfirmed: 0, resting: 0, has_freed: false }));
         let (telling, told, heard) = (InputHandleVec::new(), Inbox::default(), ProbeHandle::new());
         let (peers, is_first) = (worker.peers() as u64, worker.index() as u64 == WORKER);
         let (too_many, freed, rests) = (HashMap::new(), BTreeSet::new(), (false, false));
@@ -120,6 +128,7 @@ impl NearDuplicates {
             heard,
             too_many,
             freed,
+            unconfirmed: BTreeMap::new(),
             rests,
             notes,
             ended,
@@ -143,7 +152,7 @@ impl NearDuplicates {
         }
     }
 
-    /// Tells, on [`WORKER`], what follows from all that was loaded; at the gate's epoch.
+    /// Tells, on [`WORKER`], what follows from all that was loaded, also what is free; at the gate's epoch.
     pub fn begin(&mut self) {
         if !self.is_first {
             return;
@@ -156,6 +165,7 @@ impl NearDuplicates {
         for Crowded { question, of, similarity } in crowded {
             self.tell_all(&Told::TooMany { question, rejection: near_duplicate(of, similarity) });
         }
+        self.tell();
         self.telling.flush();
     }
 
@@ -241,9 +251,17 @@ impl NearDuplicates {
         self.notes.flush();
     }
 
-    /// A sample is withdrawn, or was not written after all.
-    pub fn released(&mut self, question: Id) {
+    /// In a shard's next transaction a sample is withdrawn, or not written after all.
+    pub fn released(&mut self, shard: u32, question: Id) {
+        *self.unconfirmed.entry(shard).or_default() += 1;
         self.note(Note::Released { question });
+    }
+
+    /// A shard's last transaction is committed.
+    pub fn confirmed(&mut self, shard: u32) {
+        if let Some(count) = self.unconfirmed.remove(&shard) {
+            self.note(Note::Confirmed { count });
+        }
     }
 
     /// A sample that stood is held back by a shard.
@@ -265,7 +283,8 @@ impl NearDuplicates {
     fn tell(&mut self) -> usize {
         let (freed, all_rest, for_good) = {
             let mut known = self.known.borrow_mut();
-            let (freed, all_rest) = (known.claims.take_freed(), known.resting == self.peers);
+            let freed = if known.unconfirmed == 0 { known.claims.take_freed() } else { Vec::new() };
+            let all_rest = known.resting == self.peers;
             known.has_freed |= !freed.is_empty();
             let for_good = !known.has_freed;
             if all_rest {

@@ -14,8 +14,8 @@
 //! stand, the first in the order of their questions' ids.
 //! In a run, a question that is like a sample goes on when that sample is withdrawn: then no combinations are read until those under
 //! way have ended, it is offered, and what came of it is committed.
-//! A crash costs nothing: the digest is committed when all is done, what was dropped or released is not found again, and answers
-//! are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
+//! A crash costs nothing: that it is under way is committed with the first change and the digest when all is done, so that no filters pass
+//! for those of the last review; what was dropped or released is not found again, and answers are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
 //! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start, and one whenever samples
 //! are withdrawn that hold questions back; the window in memory.
 
@@ -30,6 +30,7 @@ use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
 use synthllm_operators::id::{self, Id};
+use synthllm_operators::journal::Hit;
 use synthllm_operators::record::{
     Held, Origin, Pointer, Progress, ProgressKey, Provenance, Reference, Sample, SampleDocument, Version,
 };
@@ -57,6 +58,9 @@ const READ_AT_ONCE: usize = 1_000;
 
 /// Why a question is held back that all filters let pass, but whose level has a target.
 const FOR_TARGET: &str = "target";
+
+/// Instead of a digest of filters while it is not done.
+const UNDER_WAY: u64 = u64::MAX;
 
 /// Reading pauses while so many verdicts wait for a transaction.
 const MOST_VERDICTS: usize = 5_000;
@@ -131,6 +135,8 @@ struct Freed {
 /// What a shard has found.
 #[derive(Default)]
 struct Account {
+    /// Whether `progress` says that it is under way.
+    has_begun: bool,
     dropped: u64,
     offered: u64,
     /// The origins of what was offered and is not committed: the first places from the position on that are free, so that the
@@ -160,7 +166,7 @@ impl Review {
             released: InputHandleVec::new(),
             filters: Arc::clone(&context.filters),
             judges: context.config.generate.judges(),
-            target: context.config.generate.target.clone(),
+            target: context.config.generate.target,
             room: room(context, shards, &target::missing(&context.config, standing)),
             need: context.purse.is_limited().then(need),
             stage: Stage::Over,
@@ -195,9 +201,10 @@ impl Review {
         Ok(())
     }
 
-    /// Whether combinations may be read.
+    /// Whether it is known what there is to review, and that is done. Then combinations may be read: the journal keeps the answers to what
+    /// was offered until then only.
     pub fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.stage, Stage::Over) && self.too_many.is_some()
     }
 
     /// Whether what comes out is that of combinations, and not of what was offered.
@@ -292,6 +299,11 @@ impl Review {
             }
         }
         let ending = matches!(self.stage, Stage::Ending);
+        let begins = !ending && !self.is_apart();
+        if let Some(account) = self.due.get_mut(&number).filter(|account| begins && !account.has_begun) {
+            account.has_begun = true;
+            batch.reviewed(UNDER_WAY);
+        }
         if (ending || self.is_apart())
             && let Some(Account { dropped, offered, .. }) = self.due.remove(&number)
         {
@@ -359,7 +371,7 @@ impl Review {
         let sample: Sample = serde_json::from_slice(value).with_context(at)?;
         let Some(Rejection { reason, details }) = rejection.or_else(|| self.judgement(&sample)) else { return Ok(()) };
         let provenance = provenance(&sample).with_context(at)?;
-        let held = Held { reason: reason.name().to_owned(), details, sample, provenance };
+        let held = Held { reason: reason.name().to_owned(), details, sample, provenance, answers: Vec::new() };
         self.account(record.partition).dropped += 1;
         self.verdicts.entry(record.partition).or_default().push(Verdict::Drop(id, Box::new(held)));
         Ok(())
@@ -439,15 +451,18 @@ impl Review {
             if need.is_some_and(|need| !shard.reserve(offset, need)) {
                 break;
             }
-            let Some((_, id, held)) = self.waiting.pop_front() else { break };
+            let Some((_, id, mut held)) = self.waiting.pop_front() else { break };
             let account = self.account(number);
             account.offered += 1;
             account.under_way.insert(offset);
             let epoch = clock.next_epoch();
             shard.has_read(epoch, shard.progress.position, 1, held.sample.question.len());
             let hits = shard.hits_for(offset, &held.sample.provenance.combination);
-            let mut candidate = Candidate::released(id, *held, Origin { shard: number, offset });
-            candidate.hits = hits.into_iter().filter(|hit| hit.key.task != Task::Question.name()).collect();
+            let ordinal = Candidate::ordinal_of(id);
+            let hits = hits.into_iter().filter(|hit| hit.key.task != Task::Question.name() && hit.key.question == ordinal);
+            let kept = std::mem::take(&mut held.answers).into_iter();
+            let hits = kept.map(|(key, answer)| Hit { key, offset: 0, answer }).chain(hits).collect();
+            let candidate = Candidate { hits, ..Candidate::released(id, *held, Origin { shard: number, offset }) };
             self.released.advance_to(epoch);
             self.released.send(candidate);
             offered += 1;
@@ -548,7 +563,7 @@ impl Candidate {
         };
         Candidate {
             origin,
-            ordinal: 0,
+            ordinal: Candidate::ordinal_of(sample_id),
             redo: 0,
             sample_id,
             question: provenance.question,
