@@ -4,7 +4,7 @@ use bincode::Options;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of the record formats. A record with another first byte is refused by name, never guessed at.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Why a record of one of our own logs can't be read. The caller can only report where it lies.
 #[derive(Debug, thiserror::Error)]

@@ -331,10 +331,49 @@ pub struct Scored {
     pub score: Option<f64>,
     /// The embedding of its text; empty when it was rejected before.
     pub embedding: Vec<f32>,
+    /// The digest of the model and the cut that made the embedding (see [`ScoredBy::embedder`]).
+    pub embedded_by: u64,
     /// Its fields, without the text and what is not used.
     pub document: Document,
-    /// What a model has answered about its concepts, with what was asked: nothing of it is paid for again when it is let in again.
+    /// What a model said of its concepts when it was let in: it is not asked again when the document is let in again.
+    pub extracted: Option<Extracted>,
+    /// What a model has answered and no extraction has used, with what was asked, for the same reason.
     pub answers: Vec<(JournalKey, Answer)>,
+}
+
+/// What a model said of a document's concepts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Extracted {
+    /// See [`Extraction::level`].
+    pub level: Option<String>,
+    /// See [`Extraction::subject`].
+    pub subject: Option<String>,
+    /// See [`Extraction::topics`].
+    pub topics: Vec<Topic>,
+    /// See [`Extraction::model`].
+    pub model: String,
+    /// See [`Extraction::prompt`].
+    pub prompt: String,
+    /// See [`Extraction::usage`].
+    pub usage: Usage,
+    /// See [`Extraction::cost`].
+    pub cost: f64,
+}
+
+impl Extraction {
+    /// What a model said, unless the concepts are the document's own.
+    pub fn extracted(&self) -> Option<Extracted> {
+        let Extraction { level, subject, topics, model, prompt, usage, cost, .. } = self;
+        Some(Extracted {
+            level: level.clone(),
+            subject: subject.clone(),
+            topics: topics.clone(),
+            model: model.clone()?,
+            prompt: prompt.clone().unwrap_or_default(),
+            usage: *usage,
+            cost: *cost,
+        })
+    }
 }
 
 /// What a [`Scored`] begins with. Read without the rest, by [`crate::codec::decode_beginning`].

@@ -19,6 +19,7 @@ mod owed;
 mod reconcile;
 mod rescreen;
 mod revise;
+mod stored;
 mod twins;
 mod work;
 

@@ -298,19 +298,49 @@ fn screening_that_is_turned_on_judges_what_is_there_and_turned_off_lets_all_in()
     assert_eq!(verdicts(&project).len(), 20);
     assert!(rejected(&project).len() > 3);
 
-    let mut off = crate::project(&server);
-    off.set("sampling.levels", "[1, 2]");
-    let settings = std::fs::read_to_string(project.file("synthllm.toml")).expect("the configuration");
-    let without: Vec<&str> = settings.lines().filter(|line| !line.starts_with("screen.")).collect();
+    let extracted = requests(&server, "extraction");
+    let with = std::fs::read_to_string(project.file("synthllm.toml")).expect("the configuration");
+    let without: Vec<&str> = with.lines().filter(|line| !line.starts_with("screen.")).collect();
+    for _ in 0..2 {
+        std::fs::write(project.file("synthllm.toml"), without.join("\n")).expect("the folder is writable");
+        project.drain();
+        sound_samples(&project);
+        assert_eq!((let_in(&project).len(), rejected(&project).len()), (20, 0));
+        // Turned on again: nothing is embedded or extracted again, and turned off again neither.
+        let before = verdicts(&project).len();
+        std::fs::write(project.file("synthllm.toml"), &with).expect("the folder is writable");
+        project.drain();
+        sound_samples(&project);
+        assert!(rejected(&project).len() > 3 && before == 20);
+        assert_eq!((requests(&server, "embedding"), requests(&server, "extraction")), (20, extracted));
+    }
     std::fs::write(project.file("synthllm.toml"), without.join("\n")).expect("the folder is writable");
     project.drain();
-    sound_samples(&project);
-    assert_eq!((let_in(&project).len(), rejected(&project).len(), requests(&server, "embedding")), (20, 0, 20));
     let asked = server.seen().len();
     project.delete(&["d0"]);
     project.drain();
     assert_eq!((let_in(&project).len(), server.seen().len()), (19, asked));
     assert!(!scores(&project).contains_key("d0"));
+}
+
+#[test]
+fn embeddings_outlive_a_time_without_their_model() {
+    let server = server();
+    let project = screened(&server);
+    project.ingest(&documents(12));
+    project.drain();
+    let (first, asked) = (let_in(&project), (requests(&server, "embedding"), requests(&server, "extraction")));
+    let with = std::fs::read_to_string(project.file("synthllm.toml")).expect("the configuration");
+    let without: Vec<&str> = with.lines().filter(|line| !line.starts_with("screen.model")).collect();
+    let limits = [without.join("\n"), "screen.most_words = 1000".to_owned()].join("\n");
+    std::fs::write(project.file("synthllm.toml"), limits).expect("the folder is writable");
+    project.drain();
+    assert!(rejected(&project).is_empty() && let_in(&project).len() == 12);
+    let extracted = requests(&server, "extraction");
+    std::fs::write(project.file("synthllm.toml"), with).expect("the folder is writable");
+    project.drain();
+    assert_eq!(let_in(&project), first);
+    assert_eq!((requests(&server, "embedding"), requests(&server, "extraction")), (asked.0, extracted));
 }
 
 #[test]

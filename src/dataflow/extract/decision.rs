@@ -175,6 +175,6 @@ pub(super) fn decoded(incoming: Incoming, limits: &Limits) -> Revision {
 
 /// Two records of a document with the same mark say the same of it.
 pub(super) fn mark(scored: &Scored) -> u128 {
-    let Scored { head, rejected, by, text_hash, .. } = scored;
-    id::digest(format!("{:?} {rejected:?} {by:?} {text_hash}", head.version).as_bytes())
+    let Scored { head, rejected, by, text_hash, answers, .. } = scored;
+    id::digest(format!("{:?} {rejected:?} {by:?} {text_hash} {}", head.version, answers.len()).as_bytes())
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::spawn;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use synthllm_log::LogName;
 use synthllm_operators::ask::Mailbox;
+use synthllm_operators::codec;
 use synthllm_operators::near::twins::Verdict;
-use synthllm_operators::record;
+use synthllm_operators::record::{self, Scored};
 
 use super::super::Context;
 use super::super::desk::{Desk, Reply};
@@ -35,8 +36,10 @@ pub(super) struct Wanted {
 /// What came of it.
 pub(super) enum Brought {
     Replied(Replied),
-    /// What stands at the place, if it is still there.
-    Record(LogName, Option<Vec<u8>>),
+    /// A text, if it is still there.
+    Text(Option<String>),
+    /// A record of `scores`, likewise.
+    Scored(Option<Box<Scored>>),
     /// Whether an earlier document has an equal or similar text.
     Verdict(Verdict),
     /// The document's last record lies in `scores`.
@@ -84,8 +87,14 @@ fn serve(context: &Context, orders: &Receiver<Order>) -> Result<()> {
             let pointers: Vec<_> = orders.iter().map(|(wanted, _)| pointer(wanted)).collect();
             // When the run stops, what could not be read stays open, and is read again after the next start.
             let Some(values) = pointers::read(context, log, &pointers)? else { return Ok(()) };
-            for ((_, reply), value) in orders.into_iter().zip(values) {
-                reply.give(Brought::Record(log, value));
+            for ((wanted, reply), value) in orders.into_iter().zip(values) {
+                let place =
+                    || format!("can't read {}/{} at offset {}", log.name(), wanted.place.partition, wanted.place.offset);
+                let value = value.as_deref();
+                reply.give(match log {
+                    LogName::Texts => Brought::Text(value.map(codec::decompress).transpose().with_context(place)?),
+                    _ => Brought::Scored(value.map(codec::decode).transpose().with_context(place)?),
+                });
             }
         }
     }

@@ -2,29 +2,23 @@
 //! them, or gone; and at a start those whose calls of the run before have answers that no outcome has used.
 //!
 //! Law: each is put in with the last word on it, when nothing that was read is in flight, and nothing is read until all are
-//! committed. So their origin is the place at which reading goes on, as when all are screened again: their answers stay in the
-//! journal until that is passed.
+//! committed (see [`super::stored`]).
 //! Cost: what was read must come to its end first. So a few are let wait, for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use synthllm_operators::record::Origin;
-
 use super::super::Context;
 use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
-use super::super::flow::Flow;
 use super::super::shard::Shard;
-use super::decision::{Decision, Incoming, Value};
-use super::lives::screenings;
+use super::decision::{Decision, Value};
+use super::stored::{Documents, put_in};
 
 /// So many make reading pause,
 const MANY: usize = 256;
 /// and any that has waited so long.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-type Documents = Flow<Incoming, Decision>;
 
 /// See the module.
 pub(super) struct Owed {
@@ -125,11 +119,7 @@ impl Owed {
         {
             return false;
         }
-        let origin = Origin { shard: number, offset: shard.progress.position };
-        let hits = shard.hits_for(origin.offset, &String::from_utf8_lossy(key));
-        let screenings = screenings(&shard.progress);
-        let value = Value::Owed { lets_in };
-        flow.put_in(clock, number, key.len(), Incoming { origin, key: key.to_vec(), value, hits, screenings });
+        put_in(flow, clock, number, (key.to_vec(), Value::Owed { lets_in }), key.len());
         true
     }
 }

@@ -6,8 +6,7 @@
 //! is stored of it: nothing is embedded again that the same model has embedded, and nothing is extracted again that stays.
 //! Cost: nothing where the settings are the same; else both logs are read once.
 //!
-//! It comes before any input is read, so the origin of what is made here is the offset at which reading goes on: its answers stay in
-//! the journal until that is passed. It may end anywhere. What was committed by then says by which settings it was judged, and is
+//! It comes before any input is read (see [`super::stored`]). It may end anywhere. What was committed by then says by which settings it was judged, and is
 //! passed over by the next start; the shard's `progress` says that it is not done.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,19 +16,17 @@ use anyhow::{Context as _, Result};
 use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
-use synthllm_operators::record::{
-    Extraction, ExtractionHead, Origin, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress,
-};
+use synthllm_operators::record::{Extraction, ExtractionHead, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress};
 use synthllm_operators::screen::Reason;
 
 use super::super::Context;
 use super::super::clock::Clock;
 use super::super::estimate::OfDocuments;
-use super::super::flow::Flow;
 use super::super::status::Loading;
-use super::decision::{Decision, Incoming, Value};
-use super::lives::{SCREENINGS, screenings};
+use super::decision::Value;
+use super::lives::SCREENINGS;
 use super::reconcile::beginning;
+use super::stored::{Documents, put_in};
 use super::work::Stored;
 
 /// In a shard's `progress`: the digest of the settings by which all its documents are judged; 0 where all pass unlooked at.
@@ -41,8 +38,6 @@ const UNDER_WAY: u64 = u64::MAX;
 
 /// Records are read in batches of at most so many: each may hold an embedding.
 const READ_AT_ONCE: usize = 1_000;
-
-type Documents = Flow<Incoming, Decision>;
 
 /// A digest of the settings by which all documents of a shard are judged.
 pub fn screened_by(progress: &ShardProgress) -> u64 {
@@ -182,20 +177,12 @@ fn hand_on(
             scan.records.push_front(record);
             break;
         }
-        put_in(flow, clock, number, found(scan.log, record)?);
+        let (key, stored) = found(scan.log, record)?;
+        let bytes = key.len() + 4 * stored.scored.embedding.len();
+        put_in(flow, clock, number, (key, Value::Stored(Box::new(stored))), bytes);
         moved += 1;
     }
     Ok(moved)
-}
-
-fn put_in(flow: &mut Documents, clock: &mut Clock, number: u32, (key, stored): Found) {
-    let Some(shard) = flow.shards.get_mut(&number) else { return };
-    let origin = Origin { shard: number, offset: shard.progress.position };
-    let hits = shard.hits_for(origin.offset, &String::from_utf8_lossy(&key));
-    let screenings = screenings(&shard.progress);
-    let bytes = key.len() + 4 * stored.scored.embedding.len();
-    let value = Value::Stored(Box::new(stored));
-    flow.put_in(clock, number, bytes, Incoming { origin, key, value, hits, screenings });
 }
 
 /// What the calls of a document may need: of one that is let in already none extracts it.

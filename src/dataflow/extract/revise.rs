@@ -10,14 +10,13 @@ use std::sync::Arc;
 
 use synthllm_llm::{CallError, Prompt, Prompts, Schema, Task, TaskSettings};
 use synthllm_log::LogName;
-use synthllm_operators::answers;
+use synthllm_operators::answers::{self, ExtractionAnswer};
 use synthllm_operators::ask::{Case, Mailbox, Stage, Turn};
-use synthllm_operators::codec;
 use synthllm_operators::decode::content_hash;
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::journal::Hit;
 use synthllm_operators::record::{
-    Answer, Document, Extraction, JournalKey, Pointer, Scored, Topic, Version, screenings_of, version,
+    Answer, Document, Extracted, Extraction, JournalKey, Pointer, Scored, Version, screenings_of, version,
 };
 use synthllm_operators::revise::{Known, Memory, Queues, Ruling};
 use synthllm_operators::screen::Reason;
@@ -43,13 +42,13 @@ enum LastScore {
     /// It is in the log.
     At(Pointer, u128),
     /// It is on its way there; with its [`mark`].
-    Written { embedding: Vec<f32>, answers: Vec<(JournalKey, Answer)>, text_hash: u128, mark: u128 },
+    Written(Box<Scored>, u128),
 }
 
 /// The stage that decides about documents, one record of a document after the other, and asks the models where it must.
 ///
 /// Memory: 88 bytes per document, let in or rejected, and 64 for each that has a record in `scores`, before what a hash table leaves
-/// empty. An embedding is held until it is in the log.
+/// empty. Such a record is held until it is in the log.
 pub(super) struct Revise {
     memory: Memory,
     queues: Queues<(Case, Revision)>,
@@ -87,17 +86,22 @@ impl Stage for Revise {
     fn reply(&mut self, case: Case, reply: Brought, turn: Out<'_>) {
         match reply {
             Brought::Placed => return self.placed(case, turn),
-            Brought::Record(_, value) if self.recalls.waits(case) => return self.recalled(case, value, turn),
+            Brought::Scored(scored) if self.recalls.waits(case) => return self.recalled(case, scored, turn),
             _ => (),
         }
         let Some(mut work) = self.under_way.remove(&case) else { return };
         match reply {
             Brought::Placed => (),
             Brought::Verdict(verdict) => self.compared(case, work, verdict, turn),
-            Brought::Record(log, value) => match take(&mut work, log, value) {
-                Ok(()) => self.advance(case, work, turn),
-                Err(reason) => self.bury(case, work, "screen", &reason, None, turn),
-            },
+            Brought::Text(Some(text)) => {
+                work.read(text);
+                self.advance(case, work, turn);
+            }
+            Brought::Text(None) => self.bury(case, work, "screen", "its text is gone from the log", None, turn),
+            Brought::Scored(scored) => {
+                work.take(scored.map(|scored| *scored), &self.screen);
+                self.advance(case, work, turn);
+            }
             Brought::Replied(replied) => match replied.outcome {
                 Ok(answer) => {
                     let what = What::Answered(replied.key, answer.clone());
@@ -128,10 +132,10 @@ impl Stage for Revise {
             }
             Note::Placed(id, place, of) => {
                 if let Some(last) = self.scored.get_mut(&id)
-                    && let LastScore::Written { text_hash, mark, .. } = *last
-                    && mark == of
+                    && let LastScore::Written(scored, mark) = last
+                    && *mark == of
                 {
-                    *last = LastScore::At(place, text_hash);
+                    *last = LastScore::At(place, scored.text_hash);
                     self.recalls.placed(id).into_iter().for_each(|case| self.mailbox.deliver(case, Brought::Placed));
                 }
             }
@@ -141,22 +145,6 @@ impl Stage for Revise {
             }
         }
     }
-}
-
-/// Takes what was read of a log. A text that is not there can't be had any more; an embedding can.
-fn take(work: &mut Work, log: LogName, value: Option<Vec<u8>>) -> Result<(), String> {
-    let unreadable = |error: codec::CodecError| format!("what the log {} has of it can't be read: {error}", log.name());
-    match (log, value) {
-        (LogName::Texts, Some(value)) => work.read(codec::decompress(&value).map_err(unreadable)?),
-        (LogName::Texts, None) => return Err("its text is gone from the log".to_owned()),
-        (_, value) => {
-            let scored = value.map(|value| codec::decode::<Scored>(&value)).transpose().map_err(unreadable)?;
-            let (embedding, answers) = scored.map_or_else(Default::default, |scored| (scored.embedding, scored.answers));
-            work.embedding = if embedding.is_empty() { Embedding::Missing } else { Embedding::Here(embedding) };
-            work.answers = answers;
-        }
-    }
-    Ok(())
 }
 
 impl Revise {
@@ -253,12 +241,7 @@ impl Revise {
     fn look_up(&self, work: &mut Work) {
         match self.scored.get(&work.about.id).filter(|last| last.text_hash() == work.text_hash) {
             Some(LastScore::At(place, _)) => work.embedding = Embedding::At(*place),
-            Some(LastScore::Written { embedding, answers, .. }) => {
-                if !embedding.is_empty() {
-                    work.embedding = Embedding::Here(embedding.clone());
-                }
-                work.answers.clone_from(answers);
-            }
+            Some(LastScore::Written(scored, _)) => work.take(Some((**scored).clone()), &self.screen),
             None => {}
         }
     }
@@ -282,8 +265,8 @@ impl Revise {
             Next::Reject(reason) => self.reject(case, work, reason, turn),
             Next::LetIn if work.stands => self.keep(case, work, None, false, turn),
             Next::LetIn => match work.text {
-                Text::At(place) => self.read(case, work, (LogName::Texts, place), turn),
-                Text::Here(_) => self.let_in(case, work, turn),
+                Text::At(place) if work.extracted.is_none() => self.read(case, work, (LogName::Texts, place), turn),
+                _ => self.let_in(case, work, turn),
             },
         }
     }
@@ -319,19 +302,20 @@ impl Revise {
         let numbers = inquiry::embedding(answer).filter(|numbers| self.screen.judge(numbers).is_some());
         let is_one = numbers.is_some();
         work.embedding = numbers.map_or(Embedding::Missing, Embedding::Here);
+        work.embedded_by = self.screen.by().embedder;
         is_one
     }
 
     /// A document is not let in: what the journal has for its calls is kept with it, since nobody else would know of it when it
     /// comes back. Returns whether there is any.
     fn keep_answers(&self, work: &mut Work) -> bool {
-        let hits = std::mem::take(&mut work.about.hits);
+        let hits = work.take_hits();
         let Text::Here(Some(text)) = &work.text else { return false };
         let (text, before) = (text.clone(), work.answers.len());
         let call = self.embed_call(&work.about, self.screen.cut(&text).unwrap_or_default());
         let embedding = answer_in(&hits, &call.key).filter(|_| matches!(work.embedding, Embedding::Missing));
         let is_embedded = embedding.is_some_and(|answer| self.take_embedding(work, &answer));
-        if self.asks_about(&work.document) {
+        if self.asks_about(&work.document) && work.extracted.is_none() {
             let mut inquiry = self.inquiry(&work.about, work.known, &text, hits);
             while let Step::Known(answer) = inquiry.step() {
                 work.take_answer(inquiry.key(), &answer);
@@ -377,19 +361,16 @@ impl Revise {
             work.come_back();
         }
         if !self.asks_about(&work.document) {
-            let Document { topics, concepts, .. } = &work.document;
-            let concepts = Concepts { topics: topics.clone(), key_concepts: concepts.clone(), ..Concepts::default() };
-            return self.write(case, work, concepts, &Spent::default(), turn);
+            work.extracted = None;
+            return self.write(case, work, turn);
+        }
+        if work.extracted.is_some() {
+            return self.write(case, work, turn);
         }
         let Text::Here(text) = &work.text else { return };
-        if let Some(text) = text {
-            let mut hits = std::mem::take(&mut work.about.hits);
-            hits.extend(work.answers.iter().map(|(key, answer)| Hit {
-                key: key.clone(),
-                offset: 0,
-                answer: answer.clone(),
-            }));
-            let inquiry = self.inquiry(&work.about, work.known, text, hits);
+        if let Some(text) = text.clone() {
+            let hits = work.take_hits();
+            let inquiry = self.inquiry(&work.about, work.known, &text, hits);
             self.ask(case, work, inquiry, turn);
         } else {
             let reason = "there is no text to extract concepts from; \
@@ -430,7 +411,15 @@ impl Revise {
         inquiry.spent.add(answer);
         work.take_answer(inquiry.key(), answer);
         match extraction(answer, &self.limits) {
-            Ok(concepts) => self.write(case, work, concepts, &inquiry.spent, turn),
+            Ok(found) => {
+                let Spent { usage, cost, model } = inquiry.spent;
+                let ExtractionAnswer { level, subject, topics } = found;
+                let prompt = self.prompts.version(Prompt::Extract).to_owned();
+                work.extracted = Some(Extracted { level, subject, topics, model, prompt, usage, cost });
+                // What they say is known now.
+                work.answers.clear();
+                self.write(case, work, turn);
+            }
             Err(problem) => {
                 if inquiry.repair(&self.prompts, &answer.text, &problem) {
                     self.ask(case, work, inquiry, turn);
@@ -441,10 +430,12 @@ impl Revise {
         }
     }
 
-    fn write(&mut self, case: Case, mut work: Work, concepts: Concepts, spent: &Spent, turn: Out<'_>) {
-        let asked = spent.usage.calls > 0;
+    /// It is let in, with what a model said of its concepts, or else with its own.
+    fn write(&mut self, case: Case, mut work: Work, turn: Out<'_>) {
         let scored = self.new_score(&work);
-        let Work { known, document, .. } = &work;
+        let Work { known, document, extracted, .. } = &work;
+        let said = extracted.clone();
+        let own = |concepts: &[String]| if said.is_none() { concepts.to_vec() } else { Vec::new() };
         let extraction = Extraction {
             text: work.text_at,
             version: known.version,
@@ -452,17 +443,17 @@ impl Revise {
             redo: known.redo,
             redone: known.redone,
             content_hash: known.content_hash,
-            level: concepts.level,
-            subject: concepts.subject,
-            topics: concepts.topics,
-            key_concepts: concepts.key_concepts,
+            level: said.as_ref().and_then(|said| said.level.clone()),
+            subject: said.as_ref().and_then(|said| said.subject.clone()),
+            topics: said.as_ref().map_or(&document.topics, |said| &said.topics).clone(),
+            key_concepts: own(&document.concepts),
             source: document.source.clone(),
             url: document.url.clone(),
             license: document.license.clone(),
-            model: asked.then(|| spent.model.clone()),
-            prompt: asked.then(|| self.prompts.version(Prompt::Extract).to_owned()),
-            usage: spent.usage,
-            cost: spent.cost,
+            model: said.as_ref().map(|said| said.model.clone()),
+            prompt: said.as_ref().map(|said| said.prompt.clone()),
+            usage: said.as_ref().map(|said| said.usage).unwrap_or_default(),
+            cost: said.as_ref().map(|said| said.cost).unwrap_or_default(),
         };
         self.memory.outcome(work.about.id, Some(work.known));
         let (key, text, extraction) = (work.about.key.clone(), new_text(&mut work), Box::new(extraction));
@@ -470,12 +461,12 @@ impl Revise {
         self.finish(case, work.about, decision, turn);
     }
 
-    /// Where every document passes unlooked at, what was said of it before holds no longer.
+    /// Where every document passes unlooked at, what was said of one before is kept with it, unless it changes.
     fn new_score(&self, work: &Work) -> Entry<Box<Scored>> {
         match self.scored.get(&work.about.id) {
-            _ if !self.screen.is_off() => Entry::New(Box::new(work.scored(None, &self.screen))),
-            Some(_) => Entry::Gone,
-            None => Entry::Unchanged,
+            Some(_) if self.screen.is_off() && !work.about.is_stored() => Entry::Gone,
+            None if self.screen.is_off() => Entry::Unchanged,
+            _ => Entry::New(Box::new(work.scored(None, &self.screen))),
         }
     }
 
@@ -515,9 +506,7 @@ impl Revise {
             Decision::Written { scored: Entry::New(scored), .. }
             | Decision::Rejected { scored, .. }
             | Decision::Kept { scored, .. } => {
-                let (embedding, answers) = (scored.embedding.clone(), scored.answers.clone());
-                let last = LastScore::Written { embedding, answers, text_hash: scored.text_hash, mark: mark(scored) };
-                self.scored.insert(id, last);
+                self.scored.insert(id, LastScore::Written(scored.clone(), mark(scored)));
             }
             Decision::Written { scored: Entry::Gone, .. }
             | Decision::Deleted(_)
@@ -544,7 +533,8 @@ impl Revise {
 impl LastScore {
     fn text_hash(&self) -> u128 {
         match self {
-            LastScore::At(_, hash) | LastScore::Written { text_hash: hash, .. } => *hash,
+            LastScore::At(_, hash) => *hash,
+            LastScore::Written(scored, _) => scored.text_hash,
         }
     }
 }
@@ -562,19 +552,10 @@ fn new_text(work: &mut Work) -> Entry<String> {
     }
 }
 
-/// What a document is about, from itself or from the model.
-#[derive(Default)]
-struct Concepts {
-    level: Option<String>,
-    subject: Option<String>,
-    topics: Vec<Topic>,
-    key_concepts: Vec<String>,
-}
-
-fn extraction(answer: &Answer, limits: &answers::Limits) -> Result<Concepts, String> {
+/// What a model says of a document.
+fn extraction(answer: &Answer, limits: &answers::Limits) -> Result<ExtractionAnswer, String> {
     if answer.truncated {
         return Err("the answer was cut off at the limit of tokens; answer more briefly".to_owned());
     }
-    let found = answers::extraction(&answer.text, limits).map_err(|problem| problem.to_string())?;
-    Ok(Concepts { level: found.level, subject: found.subject, topics: found.topics, key_concepts: Vec::new() })
+    answers::extraction(&answer.text, limits).map_err(|problem| problem.to_string())
 }

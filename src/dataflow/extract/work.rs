@@ -11,8 +11,8 @@ use synthllm_operators::id::{self, DocumentId};
 use synthllm_operators::journal::Hit;
 use synthllm_operators::near::twins::Verdict;
 use synthllm_operators::record::{
-    Answer, Document, Extraction, ExtractionHead, JournalKey, Origin, Pointer, Scored, ScoredBy, place_of, screenings_of,
-    version,
+    Answer, Document, Extracted, Extraction, ExtractionHead, JournalKey, Origin, Pointer, Scored, ScoredBy, place_of,
+    screenings_of, version,
 };
 use synthllm_operators::revise::Known;
 use synthllm_operators::screen::Reason;
@@ -60,14 +60,23 @@ pub(super) struct Stored {
 impl Stored {
     /// A document that was never screened, from its extraction.
     pub(super) fn of_extraction(extraction: Extraction) -> Self {
-        let head = ExtractionHead::from(&extraction);
-        let own = extraction.model.is_none();
+        let (head, extracted) = (ExtractionHead::from(&extraction), extraction.extracted());
+        let own = extracted.is_none();
         let Extraction { topics, key_concepts, source, url, license, .. } = extraction;
         let (topics, concepts) = if own { (topics, key_concepts) } else { (Vec::new(), Vec::new()) };
         let document = Document { topics, concepts, source, url, license, redo: head.redo, ..Document::default() };
-        let by = ScoredBy::default();
-        let (embedding, answers) = (Vec::new(), Vec::new());
-        let scored = Scored { head, rejected: None, by, text_hash: 0, score: None, embedding, document, answers };
+        let scored = Scored {
+            head,
+            rejected: None,
+            by: ScoredBy::default(),
+            text_hash: 0,
+            score: None,
+            embedding: Vec::new(),
+            embedded_by: 0,
+            document,
+            extracted,
+            answers: Vec::new(),
+        };
         Stored { place: None, scored }
     }
 }
@@ -139,7 +148,11 @@ pub(super) struct Work {
     /// Whether it is decided again only to be rejected.
     pub(super) only_out: bool,
     pub(super) embedding: Embedding,
+    /// The digest of what made the embedding.
+    pub(super) embedded_by: u64,
     pub(super) score: Option<f64>,
+    /// What a model said of its concepts when it was let in before.
+    pub(super) extracted: Option<Extracted>,
     /// What a model has answered about its concepts, with what was asked.
     pub(super) answers: Vec<(JournalKey, Answer)>,
     /// What of all that its outcome is to be charged with.
@@ -167,7 +180,9 @@ impl Work {
             verdict: None,
             only_out: false,
             embedding: Embedding::Missing,
+            embedded_by: 0,
             score: None,
+            extracted: None,
             answers: Vec::new(),
             charged: Charged::default(),
             inquiry: None,
@@ -179,8 +194,7 @@ impl Work {
         let (by, now) = (scored.by, screen.by());
         let stands = scored.rejected.is_none();
         let by_checks = scored.rejected.filter(|reason| reason.is_of_limits());
-        let is_same = by.embedder == now.embedder && !scored.embedding.is_empty();
-        Work {
+        let mut work = Work {
             about,
             known: scored.head.into(),
             text: scored.head.text.map_or(Text::Here(None), Text::At),
@@ -191,13 +205,31 @@ impl Work {
             checked: if by.checks == now.checks { Checked::of(by_checks) } else { Checked::NotYet },
             verdict: None,
             only_out: false,
-            embedding: if is_same { Embedding::Here(scored.embedding) } else { Embedding::Missing },
-            score: None,
+            embedding: Embedding::Missing,
+            embedded_by: 0,
+            score: scored.score.filter(|_| by.judge == now.judge),
             document: scored.document,
+            extracted: scored.extracted,
             answers: scored.answers,
             charged: Charged::default(),
             inquiry: None,
-        }
+        };
+        work.take_numbers(scored.embedding, scored.embedded_by, screen);
+        work
+    }
+
+    /// Takes the embedding that is stored, unless another model is named now.
+    fn take_numbers(&mut self, embedding: Vec<f32>, by: u64, screen: &Screen) {
+        let is_good = !embedding.is_empty() && (!screen.embeds() || by == screen.by().embedder);
+        (self.embedding, self.embedded_by) =
+            if is_good { (Embedding::Here(embedding), by) } else { (Embedding::Missing, 0) };
+    }
+
+    /// Takes what its last record in `scores` has of the same text.
+    pub(super) fn take(&mut self, scored: Option<Scored>, screen: &Screen) {
+        let Some(scored) = scored else { return self.embedding = Embedding::Missing };
+        self.take_numbers(scored.embedding, scored.embedded_by, screen);
+        self.answers = scored.answers;
     }
 
     /// What is next, until it is let in or rejected.
@@ -255,6 +287,13 @@ impl Work {
         was.filter(|_| self.only_out && !self.stands)
     }
 
+    /// The answers that are there about it: those of the journal, and those that were kept.
+    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
+        let mut hits = std::mem::take(&mut self.about.hits);
+        hits.extend(self.answers.iter().map(|(key, answer)| Hit { key: key.clone(), offset: 0, answer: answer.clone() }));
+        hits
+    }
+
     /// Takes an answer about its concepts. Where it has none yet with this key, it is new.
     pub(super) fn take_answer(&mut self, key: &JournalKey, answer: &Answer) {
         if !self.answers.iter().any(|(known, _)| known == key) {
@@ -290,9 +329,11 @@ impl Work {
             rejected,
             by: screen.by(),
             text_hash: self.text_hash,
-            score: self.score,
+            score: self.score.filter(|_| rejected.is_none_or(|reason| reason == Reason::Score)),
             embedding,
+            embedded_by: self.embedded_by,
             document: self.document.clone(),
+            extracted: self.extracted.clone(),
             answers: self.answers.clone(),
         }
     }

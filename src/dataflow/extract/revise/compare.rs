@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use synthllm_log::LogName;
 use synthllm_operators::ask::Case;
-use synthllm_operators::codec::{self, CodecError};
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::near::twins::{Text as TextOf, Verdict};
 use synthllm_operators::record::{Scored, place_of};
@@ -51,7 +50,7 @@ impl Revise {
                 let (place, key) = (*place, about.key.clone());
                 turn.ask(case, Errand::Read(Wanted { log: LogName::Scores, place, key }));
             }
-            Some(LastScore::Written { .. }) => _ = self.recalls.unplaced.insert(about.id, case),
+            Some(LastScore::Written(..)) => _ = self.recalls.unplaced.insert(about.id, case),
         }
         self.recalls.cases.insert(case, Recall { about, lets_in });
     }
@@ -64,23 +63,16 @@ impl Revise {
     }
 
     /// Its last record has been read.
-    pub(super) fn recalled(&mut self, case: Case, value: Option<Vec<u8>>, turn: Out<'_>) {
+    pub(super) fn recalled(&mut self, case: Case, scored: Option<Box<Scored>>, turn: Out<'_>) {
         let Some(Recall { mut about, lets_in }) = self.recalls.cases.remove(&case) else { return };
-        let scored = value.map(|value| codec::decode::<Scored>(&value)).transpose();
         let lives_here = |scored: &Scored| scored.head.version.partition == about.origin.shard;
-        match scored.map(|scored| scored.filter(lives_here)) {
-            Ok(Some(scored)) => {
-                about.stored = Some(place_of(scored.head.version).offset);
-                let mut work = Work::again(about, scored, &self.screen);
-                work.only_out = !lets_in;
-                self.advance(case, work, turn);
-            }
-            Ok(None) => self.finish(case, about, Decision::Skipped, turn),
-            Err(error) => {
-                let reason = unreadable(&error);
-                self.bury_record(case, about, Vec::new(), ("screen", &reason, None), turn);
-            }
-        }
+        let Some(scored) = scored.map(|scored| *scored).filter(lives_here) else {
+            return self.finish(case, about, Decision::Skipped, turn);
+        };
+        about.stored = Some(place_of(scored.head.version).offset);
+        let mut work = Work::again(about, scored, &self.screen);
+        work.only_out = !lets_in;
+        self.advance(case, work, turn);
     }
 
     /// Asks for the verdict on a document: one that has come claims its place with its text, one that is stored has it.
@@ -110,8 +102,4 @@ impl Revise {
             turn.give(case, Posted::Claim(Claim::Left(document)));
         }
     }
-}
-
-fn unreadable(error: &CodecError) -> String {
-    format!("what the log {} has of it can't be read: {error}", LogName::Scores.name())
 }
