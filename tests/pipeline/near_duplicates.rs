@@ -183,6 +183,34 @@ fn an_answer_to_what_a_withdrawn_sample_held_back_is_not_asked_for_again_after_a
 }
 
 #[test]
+fn a_drain_ends_only_when_the_last_one_has_taken_over_from_those_that_the_judge_calls_wrong() {
+    for workers in ["1", "3"] {
+        let questions: Vec<String> = (0..5).map(|number| question(0, number)).collect();
+        let rules = questions.iter().zip(0..).map(|(question, number)| says(number, question)).collect();
+        let server = ScriptedServer::start(Options { rules, ..Options::default() });
+        let mut project = project(&server);
+        project.set("sampling.levels", "[1]").set("filters.near_duplicates", THRESHOLD).set("generate.judge", true);
+        project.ingest(&(0..5).map(document).collect::<Vec<_>>());
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        let held = project.logs().held();
+        assert_eq!((sound_samples(&project).len(), held.len()), (1, 4));
+        // When the first goes, one after the other is answered and called wrong, but for one that has no one behind it.
+        let wrong = json!({"reason": "It is off by one.", "correct": false}).to_string();
+        for held in held.values().rev().skip(1) {
+            let judged = format!("{}\\n\\nProposed answer:", held.sample.question);
+            server.add_rule(Rule::always(&judged, Fault::Says(wrong.clone())));
+        }
+        project.delete(&[&holder(&project, 0)]);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        let good = held.values().next_back().expect("four are held").sample.question.clone();
+        assert_eq!(texts(&sound_samples(&project)), BTreeSet::from([good]), "{workers} workers");
+        let reasons = project.logs().held().into_values().map(|held| held.reason);
+        assert!(reasons.into_iter().all(|reason| ["judge", "near-duplicate"].contains(&reason.as_str())));
+        assert_eq!(project.logs().held().len(), 3);
+    }
+}
+
+#[test]
 fn a_run_that_goes_on_lets_the_next_one_in_while_others_come() {
     let questions: Vec<String> = (0..4).map(|number| question(0, number)).collect();
     let (server, project) = drained(&questions, "2");
