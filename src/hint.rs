@@ -59,9 +59,9 @@ fn of_log_error(error: &LogError) -> Option<&'static str> {
         LogError::Missing { .. } => {
             Some("look at `log.path` or `log.prefix`; on SQLite `synthllm ingest` creates the logs as well")
         }
-        LogError::Unfit { .. } => {
-            Some("change the topics as said, or use another `log.prefix` and `synthllm topics create`")
-        }
+        LogError::Unfit { .. } => Some(
+            "change the configuration as said, or use another `log.path`, or on Kafka another `log.prefix` and `topics create`",
+        ),
         LogError::Held { .. } => Some("stop the other run, or start with `--take-over`"),
         LogError::Disk { .. } => Some("make room or writable; nothing committed is lost, and a restart goes on from there"),
         _ => None,

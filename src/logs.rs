@@ -10,19 +10,28 @@ use crate::config::{Config, LogKind};
 
 /// Opens logs that exist. A SQLite file is not made by looking at it.
 pub fn open(config: &Config) -> anyhow::Result<Arc<dyn Log>> {
-    if config.log.kind == LogKind::Sqlite && !config.log.path.exists() {
+    if is_new_file(config) {
         return Err(LogError::Missing { missing: format!("the file {} is", config.log.path.display()) }.into());
     }
-    connect(config)
+    let log = connect(config)?;
+    if config.log.kind == LogKind::Sqlite {
+        log.verify()?;
+    }
+    Ok(log)
+}
+
+/// Whether the logs are to be in a SQLite file that is not there yet.
+pub fn is_new_file(config: &Config) -> bool {
+    config.log.kind == LogKind::Sqlite && !config.log.path.exists()
 }
 
 /// Opens the logs for a first write: a SQLite file is made on the way, topics of a broker are not.
 pub fn open_or_create(config: &Config) -> anyhow::Result<Arc<dyn Log>> {
     let log = connect(config)?;
-    match config.log.kind {
-        LogKind::Sqlite => _ = log.create().with_context(|| format!("can't create the logs in {}", place(config)))?,
-        LogKind::Kafka => log.verify()?,
+    if config.log.kind == LogKind::Sqlite {
+        log.create().with_context(|| format!("can't create the logs in {}", place(config)))?;
     }
+    log.verify()?;
     Ok(log)
 }
 

@@ -472,10 +472,28 @@ fn check_connect_names_everything_that_fails() {
     place.write("synthllm.toml", "llm.endpoint = 'http://127.0.0.1:9/v1'\n");
     assert_eq!(place.ok(&["check"]), "ok      configuration: synthllm.toml\n");
     let done = place.run(&["check", "--connect"]);
+    assert!(done.stdout.contains("ok      logs: synthllm.db is not there yet; `ingest` makes it"), "{}", done.stdout);
+    place.write("one.jsonl", "{\"id\": \"a\", \"text\": \"A text.\"}\n");
+    place.ok(&["ingest", "one.jsonl"]);
+    place.write("synthllm.toml", "llm.endpoint = 'http://127.0.0.1:9/v1'\nlog.partitions = 5\n");
+    for command in [&["status"][..], &["export", "out.jsonl"], &["ingest", "one.jsonl"], &["held", "list"]] {
+        let done = place.run(command);
+        assert!(done.code == 1 && done.stderr.contains("partitions, the configuration says 5"), "{}", done.stderr);
+    }
+    let done = place.run(&["check", "--connect"]);
     assert_eq!(done.code, 1);
     assert!(done.stdout.contains("failed  logs: "), "{}", done.stdout);
     assert!(done.stdout.contains("failed  model of extract, question, answer: http://127.0.0.1:9/v1"), "{}", done.stdout);
     assert!(done.stderr.contains("2 of 3 checks failed"), "{}", done.stderr);
+}
+
+#[test]
+fn a_key_that_is_missing_fails_the_check_and_is_named() {
+    let place = Place::new();
+    place.write("synthllm.toml", "llm.endpoint = 'http://127.0.0.1:9/v1'\nllm.api_key_env = 'NOBODY_SETS_THIS'\n");
+    let done = place.run(&["check"]);
+    assert!(done.code == 1 && done.stdout.contains("failed  keys: "), "{}", done.stdout);
+    assert!(done.stdout.contains("NOBODY_SETS_THIS"), "{}", done.stdout);
 }
 
 #[test]

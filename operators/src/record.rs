@@ -344,6 +344,8 @@ pub struct Scored {
 /// What a model said of a document's concepts.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Extracted {
+    /// The hash of the request (see [`JournalKey::request`]), where it is known: another record with the same text makes the same.
+    pub request: Option<u128>,
     /// See [`Extraction::level`].
     pub level: Option<String>,
     /// See [`Extraction::subject`].
@@ -365,6 +367,7 @@ impl Extraction {
     pub fn extracted(&self) -> Option<Extracted> {
         let Extraction { level, subject, topics, model, prompt, usage, cost, .. } = self;
         Some(Extracted {
+            request: None,
             level: level.clone(),
             subject: subject.clone(),
             topics: topics.clone(),
@@ -422,7 +425,8 @@ pub struct Held {
     pub sample: Sample,
     /// What it stands on.
     pub provenance: Provenance,
-    /// What a model has answered to it that is not in the sample, with what was asked: that is not paid for again when it passes.
+    /// What a model has answered to it that is not in the sample, with what was asked: that is not paid for again when it passes, and
+    /// no outcome was charged with it.
     pub answers: Vec<(JournalKey, Answer)>,
 }
 

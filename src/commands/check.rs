@@ -31,6 +31,7 @@ pub fn execute(config: &Config, args: &CheckArgs, file: &str) -> anyhow::Result<
     let mut findings = vec![Finding { subject: "configuration".into(), outcome: Ok(file.to_owned()) }];
     let screen = Screen::load(config);
     findings.extend(screening(config, &screen));
+    findings.extend(keys(config));
     if args.connect {
         findings.extend(screen.ok().and_then(|screen| embeddings(config, &screen)));
         findings.extend(logs_of(config));
@@ -52,6 +53,12 @@ fn report(findings: &[Finding]) -> Result<String, std::fmt::Error> {
         }
     }
     Ok(text)
+}
+
+/// The keys that can't be read, without which nothing can be asked.
+fn keys(config: &Config) -> Option<Finding> {
+    let error = config.tasks().into_iter().find_map(|task| config.task(task).err())?;
+    Some(Finding { subject: "keys".into(), outcome: Err(error.into()) })
 }
 
 /// By what the stream is screened, where it is.
@@ -87,6 +94,9 @@ fn embeddings(config: &Config, screen: &Screen) -> Option<Finding> {
 /// The logs and, where they are as they must be, what becomes of deletions.
 fn logs_of(config: &Config) -> Vec<Finding> {
     let finding = |subject: &str, outcome| Finding { subject: subject.to_owned(), outcome };
+    if logs::is_new_file(config) {
+        return vec![finding("logs", Ok(format!("{} is not there yet; `ingest` makes it", logs::place(config))))];
+    }
     match verified(config) {
         Err(error) => vec![finding("logs", Err(error))],
         Ok((log, details)) => {

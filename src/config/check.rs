@@ -379,7 +379,7 @@ impl Checker<'_, '_> {
         self.languages("screen.languages", &raw.languages);
         let missing = raw.model.as_ref().filter(|path| !Path::new(path.as_str()).is_file());
         self.require(missing.is_none(), "screen.model", || {
-            format!("found {:?}, expected the file of a screening model", missing.map_or("", String::as_str))
+            format!("there is no file {:?}, expected a screening model", missing.map_or("", String::as_str))
         });
         ScreenConfig {
             model: raw.model.map(PathBuf::from),

@@ -113,6 +113,7 @@ pub struct Inquiry {
     key: JournalKey,
     request: Request,
     hits: Vec<Hit>,
+    first_request: u128,
     settings: Arc<TaskSettings>,
     attempts: u32,
     /// What it has cost so far.
@@ -138,7 +139,8 @@ impl Inquiry {
             redo: 0,
             request: request.canonical_hash(&settings),
         };
-        Inquiry { origin, key, request, hits, settings, attempts, spent: Spent::default() }
+        let first_request = key.request;
+        Inquiry { origin, key, request, hits, first_request, settings, attempts, spent: Spent::default() }
     }
 
     /// The same about one candidate answer to one question of the subject.
@@ -162,6 +164,11 @@ impl Inquiry {
             Some(hit) => Step::Known(hit.answer.clone()),
             None => Step::Ask(Call { key: self.key.clone(), origin: self.origin, request: self.request.clone() }),
         }
+    }
+
+    /// The hash of its first request, before any repair.
+    pub fn first_request(&self) -> u128 {
+        self.first_request
     }
 
     /// Which call it waits for.

@@ -138,12 +138,13 @@ impl Purse {
     pub fn message(&self) -> Option<String> {
         let state = self.state();
         let Reached { kind, need } = state.reached?;
-        let spent = shown(kind, state.ledger.spent(kind));
+        let least = if kind.is_per_day() { state.ledger.spent(kind) + need } else { need };
+        let (spent, least) = (shown(kind, state.ledger.spent(kind)), shown(kind, least));
         let (name, need) = (name(kind), shown(kind, need));
         let when =
             if kind.is_per_day() { format!("on {} (UTC)", day_name(state.ledger.day())) } else { "in this run".into() };
         let advice = if self.limit_of_this_process(kind) < state.reached.map_or(0, |reached| reached.need) {
-            format!("set {name} to more than that, or lower `max_tokens`, `max_prompt_tokens` or `generate.questions`")
+            format!("set {name} to at least {least}, or lower `max_tokens`, `max_prompt_tokens` or `generate.questions`")
         } else if kind.is_per_day() {
             format!("the rest is done by a `run` on another day, or with a larger {name}")
         } else {

@@ -42,6 +42,11 @@ impl Filter {
             && (self.concepts.is_empty() || named())
     }
 
+    /// The scores that it bounds.
+    pub fn scores(&self) -> impl Iterator<Item = &str> {
+        self.min_scores.keys().map(String::as_str)
+    }
+
     /// Its parts in words, for the dataset card.
     pub fn describe(&self) -> Vec<String> {
         let mut parts = Vec::new();

@@ -28,6 +28,18 @@ fn filters_keep_exactly_the_samples_that_pass_all_of_them() {
 }
 
 #[test]
+fn a_score_that_no_sample_has_is_refused_and_the_file_stays() {
+    let (_server, project) = filled();
+    export(&project, &["kept.jsonl"]);
+    let before = fs::read(project.file("kept.jsonl")).unwrap();
+    let output = project.execute(&["export", "kept.jsonl", "--min-score", "agrement=0.5"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no sample has the score \"agrement\""), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there are {\"agreement\"}"), "{}", stderr(&output));
+    assert_eq!(fs::read(project.file("kept.jsonl")).unwrap(), before);
+}
+
+#[test]
 fn samples_without_an_answer_are_left_out_of_chat_and_alpaca_and_counted() {
     let (_server, project) = filled();
     let samples = live(&project);

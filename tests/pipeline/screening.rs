@@ -565,7 +565,7 @@ fn a_model_that_does_not_fit_is_refused_before_anything_starts() {
     let refused = project.execute(&["run", "--drain"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(
-        stderr(&refused).contains("`screen.model`: found \"none.model\", expected the file of a screening model"),
+        stderr(&refused).contains("`screen.model`: there is no file \"none.model\", expected a screening model"),
         "{}",
         stderr(&refused)
     );

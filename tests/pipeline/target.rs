@@ -272,6 +272,14 @@ fn what_filters_let_pass_later_adds_nothing_to_a_target() {
     assert_eq!((now.len(), requests(&server, "level1")), (held - 6, asked), "no other is drawn");
     assert!(now.values().all(|held| held.reason == "target" && held.details.contains("level 1")));
 
+    // A greater target has room for more of them.
+    project.set("generate.target", "{ level1 = 9, level2 = 4 }");
+    project.succeed(&["run", "--drain", "--workers", "3"]);
+    assert_eq!(standing(&project), [9, 4, 0]);
+    // A shard that has none left leaves its share to new draws.
+    assert!(project.logs().held().len() < held - 6, "some of them are released");
+    project.set("generate.target", "{ level1 = 6, level2 = 4 }");
+
     // Another filter holds all back with its own reason, until it is gone; and without a target all that passes is released.
     project.set("filters.least_words", 500);
     project.drain();

@@ -242,7 +242,7 @@ fn a_document_that_comes_late_in_another_partition_displaces_the_one_that_stands
 }
 
 #[test]
-fn a_document_that_is_held_back_keeps_its_embedding_through_a_change_of_its_other_fields() {
+fn a_document_that_is_held_back_keeps_what_is_known_of_its_text_through_a_change_of_its_other_fields() {
     let server = server();
     let mut project = screened(&server);
     project.set("screen.threshold", "0.5").set("screen.near_duplicates", 0.8).set("sampling.levels", "[1]");
@@ -254,6 +254,7 @@ fn a_document_that_is_held_back_keeps_its_embedding_through_a_change_of_its_othe
     project.ingest(&[document(&early, &variant(0, 1))]);
     project.drain();
     assert_eq!((requests(&server, "embedding"), said(&project)[&late]), (6, Some(Reason::NearDuplicate)));
+    let extracted = requests(&server, "extraction");
     of_late["license"] = json!("CC0");
     project.ingest(&[of_late]);
     project.drain();
@@ -262,7 +263,8 @@ fn a_document_that_is_held_back_keeps_its_embedding_through_a_change_of_its_othe
     project.drain();
     sound_samples(&project);
     assert!(let_in(&project).contains(&late));
-    assert_eq!(requests(&server, "embedding"), 6, "its text was embedded before");
+    assert_eq!((requests(&server, "embedding"), requests(&server, "extraction")), (6, extracted));
+    assert_eq!(project.logs().extractions()[&late].license.as_deref(), Some("CC0"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use synthllm_log::{Log, LogName, Record};
 use synthllm_operators::id::DocumentId;
 use synthllm_operators::record::Sample;
 
+use crate::hint::Usage;
 use crate::logs;
 
 /// Where a record is in the temporary file.
@@ -58,10 +59,15 @@ impl Standing {
             length: 0,
             entries: BTreeMap::new(),
             unanswered: BTreeSet::new(),
+            scores: BTreeSet::new(),
         };
         let starts = logs::starts(log, LogName::Samples)?;
         let positions = logs::read_from(log, LogName::Samples, &starts, |record| reading.add(record))?;
-        let Reading { file, entries, unanswered, .. } = reading;
+        let Reading { file, entries, unanswered, scores, .. } = reading;
+        if let Some(name) = settings.filter.scores().find(|name| !scores.contains(*name)) {
+            let known = if scores.is_empty() { "none has any".to_owned() } else { format!("there are {scores:?}") };
+            return Err(Usage(format!("no sample has the score {name:?} of --min-score; {known}")).into());
+        }
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).context(FULL)?;
         Ok(Standing { entries, unanswered, positions: positions.into_iter().collect(), records: Records(file) })
     }
@@ -75,6 +81,8 @@ struct Reading<'a> {
     length: u64,
     entries: BTreeMap<String, Entry<Place>>,
     unanswered: BTreeSet<String>,
+    /// The names of all scores.
+    scores: BTreeSet<String>,
 }
 
 impl Reading<'_> {
@@ -85,6 +93,7 @@ impl Reading<'_> {
         self.unanswered.remove(&id);
         let Some(value) = record.value else { return Ok(()) };
         let sample: Sample = serde_json::from_slice(&value).context("it is no sample")?;
+        self.scores.extend(sample.scores.keys().cloned());
         if !self.settings.filter.keeps(&sample) {
             return Ok(());
         }

@@ -342,7 +342,15 @@ impl Forecaster<'_> {
         }
         if self.known.rescreens {
             assumed.push(
-                "not counted: what is stored is screened again by the changed settings, and extracted if it is let in now"
+                "not counted: what is stored is screened again by the changed settings; what is let in now is extracted, unless \
+                 it was before, and its questions are asked"
+                    .to_owned(),
+            );
+        }
+        if self.known.reviews {
+            assumed.push(
+                "not counted: the filters, the judge or the targets have changed; questions that are released are answered, and \
+                 answers judged that were not"
                     .to_owned(),
             );
         }

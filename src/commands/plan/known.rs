@@ -19,6 +19,7 @@ use super::backlog::Texts;
 use super::plain_extract;
 use crate::config::Config;
 use crate::dataflow::extract::screened_by;
+use crate::dataflow::generate::Filters;
 use crate::dataflow::screen::Screen;
 use crate::events::Counter;
 use crate::logs;
@@ -47,6 +48,8 @@ pub struct Known {
     pub issued: [u64; 3],
     /// Whether the next run screens what is stored again.
     pub rescreens: bool,
+    /// Whether the next run reviews the samples and what is held back, since the filters, the judge or the targets have changed.
+    pub reviews: bool,
     /// Where extract reads next.
     pub positions: Vec<(u32, u64)>,
     pub habits: Habits,
@@ -74,6 +77,7 @@ pub struct Habits {
 
 /// Reads it all.
 pub fn read(config: &Config, prompts: &Prompts, screen: &Screen, log: &Arc<dyn Log>) -> anyhow::Result<Known> {
+    let filters = Filters::load(config)?;
     let mut known = Known { positions: logs::starts(log, LogName::Documents)?, ..Known::default() };
     let mut shards: HashMap<(Role, u32), ShardProgress> = HashMap::new();
     for (key, record) in logs::live(log, LogName::Progress)? {
@@ -83,6 +87,7 @@ pub fn read(config: &Config, prompts: &Prompts, screen: &Screen, log: &Arc<dyn L
             (ProgressKey::Shard(role, shard), Progress::Shard(progress)) => _ = shards.insert((role, shard), progress),
             (ProgressKey::Starts(node), Progress::Starts(count)) => _ = known.started.insert(node, count),
             (ProgressKey::Pass(level, shard), Progress::Pass(pass)) => _ = known.passes.insert((level, shard), pass),
+            (ProgressKey::Filters(_), Progress::Filters(digest)) => known.reviews |= digest != filters.digest(),
             _ => (),
         }
     }

@@ -364,14 +364,16 @@ impl Revise {
             work.extracted = None;
             return self.write(case, work, turn);
         }
-        if work.extracted.is_some() {
+        if work.extracted.is_some() && work.about.is_stored() {
             return self.write(case, work, turn);
         }
         let Text::Here(text) = &work.text else { return };
         if let Some(text) = text.clone() {
             let hits = work.take_hits();
             let inquiry = self.inquiry(&work.about, work.known, &text, hits);
-            self.ask(case, work, inquiry, turn);
+            let is_same = |extracted: &Extracted| extracted.request == Some(inquiry.first_request());
+            work.extracted = work.extracted.filter(is_same);
+            if work.extracted.is_some() { self.write(case, work, turn) } else { self.ask(case, work, inquiry, turn) }
         } else {
             let reason = "there is no text to extract concepts from; \
                           give a text, or topics and concepts with extract.source = \"document-or-model\"";
@@ -412,10 +414,11 @@ impl Revise {
         work.take_answer(inquiry.key(), answer);
         match extraction(answer, &self.limits) {
             Ok(found) => {
+                let request = Some(inquiry.first_request());
                 let Spent { usage, cost, model } = inquiry.spent;
                 let ExtractionAnswer { level, subject, topics } = found;
                 let prompt = self.prompts.version(Prompt::Extract).to_owned();
-                work.extracted = Some(Extracted { level, subject, topics, model, prompt, usage, cost });
+                work.extracted = Some(Extracted { request, level, subject, topics, model, prompt, usage, cost });
                 // What they say is known now.
                 work.answers.clear();
                 self.write(case, work, turn);

@@ -95,7 +95,7 @@ pub(super) enum Embedding {
     Missing,
     /// At hand.
     Here(Vec<f32>),
-    /// In this record of `scores`, with what a model has answered about the text; if it has them.
+    /// In this record of `scores`, with what a model has said of the text; if it has them.
     At(Pointer),
 }
 
@@ -229,6 +229,7 @@ impl Work {
     pub(super) fn take(&mut self, scored: Option<Scored>, screen: &Screen) {
         let Some(scored) = scored else { return self.embedding = Embedding::Missing };
         self.take_numbers(scored.embedding, scored.embedded_by, screen);
+        self.extracted = scored.extracted.filter(|_| scored.head.redo == self.known.redo);
         self.answers = scored.answers;
     }
 

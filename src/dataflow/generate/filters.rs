@@ -80,14 +80,14 @@ impl Filters {
         for benchmark in benchmarks {
             entries.extend(read(&benchmark.file, benchmark.field.as_deref())?);
         }
-        let has_target = [1, 2, 3].map(|level| config.generate.target.of(level).is_some());
+        let targets = [1, 2, 3].map(|level| config.generate.target.of(level));
         let judges = config.generate.judges();
-        let digest = fingerprint(&(limits, benchmark_words, near_duplicates, &entries, judges, has_target));
+        let digest = fingerprint(&(limits, benchmark_words, near_duplicates, &entries, judges, targets));
         let settings = Settings { run: *benchmark_words, ..Settings::default() };
         Ok(Filters { limits: limits.clone(), benchmarks: Benchmarks::new(settings, entries), digest })
     }
 
-    /// Differs when the settings or the contents of a benchmark differ, or other levels have a target.
+    /// Differs when the settings or the contents of a benchmark differ, or the targets.
     pub fn digest(&self) -> u64 {
         self.digest
     }
