@@ -79,7 +79,7 @@ fn parse(layers: &mut Layers<'_>, problems: &mut Vec<Problem>) -> Option<RawConf
 }
 
 fn hint_for(path: &[String]) -> Option<String> {
-    let secret = path.last().is_some_and(|key| key == "api_key" || key == "key" || key == "token");
+    let secret = path.last().is_some_and(|key| key == "api_key" || key == "key" || key == "token" && path[0] != "budget");
     let named = "keep keys out of the configuration: set the environment variable SYNTHLLM_API_KEY, or name another variable \
                  with `api_key_env` or a file with `api_key_file`";
     secret.then(|| named.to_owned())

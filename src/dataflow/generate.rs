@@ -235,7 +235,7 @@ impl Generate {
         let held = withdrawals.load_held(worker, context, &mine)?;
         let of_near = (mine.as_slice(), &held);
         near.iter_mut().try_for_each(|near| near.load(worker, context, of_near, |shard| review.is_due(shard)))?;
-        review.load(worker, context, held)?;
+        review.load(worker, context, &mine, held)?;
         standing.iter_mut().try_for_each(|standing| standing.load(worker, context, &mine))?;
         withdrawals.load_documents(worker, context, &mine, live)?;
         let gate = Clock::GATE;

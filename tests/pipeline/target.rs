@@ -249,23 +249,52 @@ fn a_target_may_be_raised_taken_away_and_set_again() {
     assert!(!samples.is_empty() && samples.values().all(|sample| stands_on(sample, &id(30))), "the one that was left");
 }
 
+/// Nine words of all questions of level 1, and nine that no question has.
+const OF_LEVEL_1: &str = "Given this article, what is the value in case";
+const OF_NONE: &str = "These are nine words that no question ever repeats";
+
+fn knows(project: &Project, text: &str) {
+    write_lines(&project.file("known.jsonl"), [json!({"question": text}).to_string()]);
+}
+
+#[test]
+fn what_is_held_back_for_a_target_takes_the_place_of_samples_that_are_withdrawn() {
+    let server = server();
+    let mut project = aimed(&server, "{ level1 = 5 }");
+    project.set("sampling.levels", "[1]").set("generate.calls", "{ level1 = 1 }").ingest(&corpus(9));
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+    knows(&project, OF_LEVEL_1);
+    project.drain();
+    assert_eq!(standing(&project), [0, 0, 0]);
+    knows(&project, OF_NONE);
+    project.drain();
+    assert_eq!(standing(&project), [5, 0, 0]);
+    let asked = requests(&server, "level1");
+    for workers in ["1", "2"] {
+        let gone = sound_samples(&project).values().next().expect("five stand").provenance.documents[0].id.clone();
+        project.delete(&[&gone]);
+        // All documents are drawn: this run ends short, and the next one releases what is held back.
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        assert!(standing(&project)[0] < 5);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        assert_eq!((standing(&project), requests(&server, "level1")), ([5, 0, 0], asked), "{workers} workers");
+    }
+}
+
 #[test]
 fn what_filters_let_pass_later_adds_nothing_to_a_target() {
     let server = server();
     let mut project = aimed(&server, "{ level1 = 6, level2 = 4 }");
     project.set("sampling.levels", "[1, 2]").set("generate.calls", "{ level1 = 1, level2 = 1 }").ingest(&corpus(16));
-    let knows = |project: &Project, text: &str| {
-        write_lines(&project.file("known.jsonl"), [json!({"question": text}).to_string()]);
-    };
-    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
     // Nine words of all questions of level 1, then nine that no question has.
-    knows(&project, "Given this article, what is the value in case");
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+    knows(&project, OF_LEVEL_1);
     project.drain();
     let held = project.logs().held().len();
     assert!(held > 6 && standing(&project) == [0, 4, 0], "{held} {:?}", standing(&project));
     let asked = requests(&server, "level1");
     project.ingest(&(20..26).map(|number| any_document(number, 0)).collect::<Vec<_>>());
-    knows(&project, "These are nine words that no question ever repeats");
+    knows(&project, OF_NONE);
     project.succeed(&["run", "--drain", "--workers", "2"]);
     assert_eq!(standing(&project), [6, 4, 0], "exactly as many as are wanted");
     let now = project.logs().held();
@@ -275,9 +304,8 @@ fn what_filters_let_pass_later_adds_nothing_to_a_target() {
     // A greater target has room for more of them.
     project.set("generate.target", "{ level1 = 9, level2 = 4 }");
     project.succeed(&["run", "--drain", "--workers", "3"]);
-    assert_eq!(standing(&project), [9, 4, 0]);
-    // A shard that has none left leaves its share to new draws.
-    assert!(project.logs().held().len() < held - 6, "some of them are released");
+    assert_eq!((standing(&project), project.logs().held().len()), ([9, 4, 0], held - 9));
+    assert_eq!(requests(&server, "level1"), asked, "no other is drawn");
     project.set("generate.target", "{ level1 = 6, level2 = 4 }");
 
     // Another filter holds all back with its own reason, until it is gone; and without a target all that passes is released.

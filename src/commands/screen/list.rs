@@ -33,7 +33,7 @@ pub fn execute(config: &Config, args: &ScreenListArgs) -> anyhow::Result<()> {
             writeln!(text, "{}", serde_json::to_string(&line)?)?;
         } else {
             let score = score.map_or("-".to_owned(), |score| format!("{score:.2}"));
-            writeln!(text, "{score:>6}  {:<12} {id}", line.reason)?;
+            writeln!(text, "{score:>6}  {:<14} {id}", line.reason)?;
         }
     }
     if !args.json {

@@ -7,8 +7,9 @@
 //! similar or equal question and a failing model mean what they always mean. What is held back is cited like a sample, and
 //! forgotten when a sample would be withdrawn; so it does not matter whether a document changes before the filters or after.
 //! With a judge that was not there before, samples that it has not judged are held back, and offered at once.
-//! Of levels with a target no more is released than samples are missing, each shard its share, since exactly so many are to stand; and no
-//! sample is judged that stands. Graph draws for a target only when all shards have come to the end of this.
+//! Of levels with a target no more is released than samples are missing at the start, since exactly so many are to stand; nothing that is
+//! like a sample; and no sample is judged that stands. A start that drains releases what is missing also when nothing has changed. Graph
+//! draws for a target only when all shards have come to the end of this.
 //! Law: after a review the live samples pass the filters of now, and `held` has what a filter drops, what is like a sample, and what
 //! could not be answered. It is the same as if the filters had always been there, but for which of similar questions stays: of samples that
 //! stand, the first in the order of their questions' ids.
@@ -17,16 +18,18 @@
 //! A crash costs nothing: that it is under way is committed with the first change and the digest when all is done, so that no filters pass
 //! for those of the last review; what was dropped or released is not found again, and answers are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
 //! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start, and one whenever samples
-//! are withdrawn that hold questions back; the window in memory.
+//! are withdrawn that hold questions back; the window in memory. Where samples are missing for a target, two more over `held` of all shards.
+
+mod room;
+mod scan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use synthllm_llm::Task;
-use synthllm_log::{LogName, Reader, Record};
+use synthllm_log::{LogName, Record};
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
 use synthllm_operators::id::{self, Id};
@@ -37,30 +40,28 @@ use synthllm_operators::record::{
 use timely::dataflow::InputHandleVec;
 use timely::worker::Worker;
 
+use self::room::Room;
+use self::scan::{Book, Freed, Scan};
+use super::super::Context;
 use super::super::clock::Clock;
 use super::super::estimate::OfCombinations;
 use super::super::flow::Flow;
 use super::super::inquiry::Spent;
 use super::super::shard::Shard;
-use super::super::{Context, target};
 use super::answers::Holding;
 use super::batch::Batch;
 use super::filters::{Filters, Reason, Rejection};
 use super::grounding::version_of;
 use super::judgements::{SCORE, is_wrong};
 use super::near::NearDuplicates;
-use super::withdrawals::{Tombstones, Withdrawals, place, sample_id, starts};
+use super::withdrawals::{Tombstones, Withdrawals, place};
 use super::{Candidate, Decision, Work};
-use crate::config::Limits;
-
-/// Records are read in batches of at most so many.
-const READ_AT_ONCE: usize = 1_000;
-
-/// Why a question is held back that all filters let pass, but whose level has a target.
-const FOR_TARGET: &str = "target";
 
 /// Instead of a digest of filters while it is not done.
 const UNDER_WAY: u64 = u64::MAX;
+
+/// Why a question is held back that all filters let pass, but whose level has a target.
+const FOR_TARGET: &str = "target";
 
 /// Reading pauses while so many verdicts wait for a transaction.
 const MOST_VERDICTS: usize = 5_000;
@@ -74,9 +75,8 @@ pub(super) struct Review {
     filters: Arc<Filters>,
     /// Whether answers are judged.
     judges: bool,
-    target: Limits,
-    /// By shard and level: how many may be released where the level has a target.
-    room: BTreeMap<(u32, u8), u64>,
+    /// Where levels have targets.
+    room: Room,
     /// What a question may spend at most, where there is a budget: its answers with their judgement, and the judgement alone.
     need: Option<[Amount; 2]>,
     stage: Stage,
@@ -108,28 +108,6 @@ enum Stage {
     Ending,
     /// Combinations may be read. Where there was nothing to review, the digest is left to the next transaction.
     Over,
-}
-
-/// Of a log: which of its records live, and where it ended when that was read.
-#[derive(Default)]
-struct Book {
-    tombstones: Tombstones,
-    ends: BTreeMap<u32, u64>,
-}
-
-/// A log that is read to where it ended.
-struct Scan {
-    reader: Option<Box<dyn Reader>>,
-    positions: BTreeMap<u32, u64>,
-}
-
-/// A search for some questions that are held back.
-struct Freed {
-    book: Book,
-    scan: Scan,
-    wanted: BTreeSet<Id>,
-    /// The last record of each.
-    found: BTreeMap<Id, (u32, Box<Held>)>,
 }
 
 /// What a shard has found.
@@ -166,8 +144,7 @@ impl Review {
             released: InputHandleVec::new(),
             filters: Arc::clone(&context.filters),
             judges: context.config.generate.judges(),
-            target: context.config.generate.target,
-            room: room(context, shards, &target::missing(&context.config, standing)),
+            room: Room::new(context, standing),
             need: context.purse.is_limited().then(need),
             stage: Stage::Over,
             due,
@@ -185,8 +162,15 @@ impl Review {
         self.due.contains_key(&shard)
     }
 
-    /// Looks at what there is to review, once `held` is loaded.
-    pub fn load(&mut self, worker: &mut Worker, context: &Context, held: Tombstones) -> Result<()> {
+    /// Looks at what there is to review, once `held` is loaded; before anything is written on any worker.
+    pub fn load(&mut self, worker: &mut Worker, context: &Context, mine: &[u32], held: Tombstones) -> Result<()> {
+        let Review { room, filters, judges, .. } = self;
+        let may_pass = |held: &Held| {
+            !is_called_wrong(*judges, held) && !is_similar(held) && filters.rejection(&held.sample.question).is_none()
+        };
+        for shard in room.find(worker, context, mine, may_pass)?.into_iter().filter(|_| context.drain) {
+            self.due.entry(shard).or_default();
+        }
         let due: Vec<u32> = self.due.keys().copied().collect();
         let ends = [context.ends_now(LogName::Samples, &due)?, context.ends_now(LogName::Held, &due)?];
         if ends.iter().flatten().all(|(_, end)| *end == 0) {
@@ -334,9 +318,7 @@ impl Review {
             return Ok(0);
         }
         let mine: Vec<u32> = flow.shards.keys().copied().collect();
-        let book = Book { tombstones: Tombstones::default(), ends: context.ends_now(LogName::Held, &mine)? };
-        let scan = book.scan(context, LogName::Held)?;
-        self.stage = Stage::Freed(Freed { book, scan, wanted, found: BTreeMap::new() });
+        self.stage = Stage::Freed(Freed::start(context, &mine, wanted)?);
         Ok(1)
     }
 
@@ -381,14 +363,12 @@ impl Review {
     fn judgement(&self, sample: &Sample) -> Option<Rejection> {
         let details = match sample.scores.get(SCORE) {
             Some(score) if is_wrong(*score) => "its answer was called wrong",
-            None if sample.answer.is_some() && !self.has_target(sample.level) => "it was answered before there was a judge",
+            None if sample.answer.is_some() && !self.room.has_target(sample.level) => {
+                "it was answered before there was a judge"
+            }
             _ => return None,
         };
         Some(Rejection { reason: Reason::Judge, details: details.to_owned() })
-    }
-
-    fn has_target(&self, level: u8) -> bool {
-        self.target.of(level).is_some()
     }
 
     fn judge_held(&mut self, record: &Record, withdrawals: &Withdrawals) -> Result<()> {
@@ -396,15 +376,14 @@ impl Review {
         let Some(id) = live.filter(|id| withdrawals.holds(*id)) else { return Ok(()) };
         let value = record.value.as_deref().unwrap_or_default();
         let held: Held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
-        let is_of_judge = held.reason == Reason::Judge.name();
-        // It was dropped just now; or it has its judgement.
-        if self.dropped_from.get(&record.partition).is_some_and(|end| record.offset >= *end) && !is_of_judge {
+        let was_dropped_now = self.dropped_from.get(&record.partition).is_some_and(|end| record.offset >= *end);
+        if was_dropped_now && held.reason != Reason::Judge.name() {
             return Ok(());
         }
-        let (level, is_judged) = (held.sample.level, held.sample.scores.contains_key(SCORE));
+        let level = held.sample.level;
         let rejection = match self.filters.rejection(&held.sample.question) {
-            None if self.judges && is_of_judge && is_judged => return Ok(()),
-            None if self.has_room(record.partition, level) => {
+            None if is_called_wrong(self.judges, &held) || self.room.has_target(level) && is_similar(&held) => return Ok(()),
+            None if self.room.take(record.partition, level) => {
                 self.waiting.push_back((record.partition, id, Box::new(held)));
                 return Ok(());
             }
@@ -416,20 +395,6 @@ impl Review {
             self.verdicts.entry(record.partition).or_default().push(Verdict::Again(id, Box::new(again)));
         }
         Ok(())
-    }
-
-    /// Whether one more of this level may be released; then it is counted.
-    fn has_room(&mut self, shard: u32, level: u8) -> bool {
-        if !self.has_target(level) {
-            return true;
-        }
-        match self.room.get_mut(&(shard, level)) {
-            Some(room) if *room > 0 => {
-                *room -= 1;
-                true
-            }
-            _ => false,
-        }
     }
 
     /// Sends on what passes, as far as the window and the budget allow. Returns how many.
@@ -475,71 +440,14 @@ impl Review {
     }
 }
 
-impl Book {
-    fn scan(&self, context: &Context, log: LogName) -> Result<Scan> {
-        let from = starts(context, log, &self.ends.keys().copied().collect::<Vec<_>>())?;
-        let reader = if from.is_empty() { None } else { Some(context.log.reader(log, &from)?) };
-        Ok(Scan { reader, positions: from.into_iter().collect() })
-    }
-
-    /// The id of a record that lives, and lay there when the review began.
-    fn live(&self, log: LogName, record: &Record) -> Result<Option<Id>> {
-        let known = self.ends.get(&record.partition).is_some_and(|end| record.offset < *end);
-        if known { self.tombstones.live(log, record) } else { Ok(None) }
-    }
+/// Whether it is held back by its judgement, where there is a judge.
+fn is_called_wrong(judges: bool, held: &Held) -> bool {
+    judges && held.reason == Reason::Judge.name() && held.sample.scores.contains_key(SCORE)
 }
 
-impl Freed {
-    fn read(&mut self) -> Result<usize> {
-        let records = self.scan.read(LogName::Held)?;
-        for record in &records {
-            let id = sample_id(LogName::Held, record)?;
-            match &record.value {
-                _ if !self.wanted.contains(&id) => (),
-                None => _ = self.found.remove(&id),
-                Some(value) => {
-                    let held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
-                    self.found.insert(id, (record.partition, held));
-                }
-            }
-        }
-        Ok(records.len())
-    }
-
-    fn has_all(&self) -> bool {
-        self.scan.has_reached(&self.book.ends)
-    }
-
-    /// What is still held as a near-duplicate, and not meanwhile by another filter; but of levels that have a target: for these others
-    /// are drawn.
-    fn take(self, context: &Context, withdrawals: &Withdrawals) -> impl Iterator<Item = (u32, Id, Box<Held>)> {
-        let target = &context.config.generate.target;
-        let is_near = |held: &Held| held.reason == Reason::NearDuplicate.name();
-        let has_target = |held: &Held| target.of(held.sample.level).is_some();
-        let is_free = move |id: Id, held: &Held| withdrawals.holds(id) && is_near(held) && !has_target(held);
-        self.found.into_iter().filter(move |(id, (_, held))| is_free(*id, held)).map(|(id, (shard, held))| (shard, id, held))
-    }
-}
-
-impl Scan {
-    fn read(&mut self, log: LogName) -> Result<Vec<Record>> {
-        let Some(reader) = &mut self.reader else { return Ok(Vec::new()) };
-        let batch = reader.poll(READ_AT_ONCE, Duration::ZERO).with_context(|| format!("can't review {}", log.name()))?;
-        self.positions.extend(batch.positions);
-        Ok(batch.records)
-    }
-
-    fn has_reached(&self, ends: &BTreeMap<u32, u64>) -> bool {
-        ends.iter().all(|(shard, end)| self.positions.get(shard).is_some_and(|position| position >= end))
-    }
-}
-
-/// The shares of these shards in what is missing.
-fn room(context: &Context, shards: &[u32], missing: &BTreeMap<u8, u64>) -> BTreeMap<(u32, u8), u64> {
-    let all = u64::from(context.partitions.1);
-    let share = |shard: u32, missing: u64| missing / all + u64::from(u64::from(shard) < missing % all);
-    let of = |shard: u32| missing.iter().map(move |(&level, &missing)| ((shard, level), share(shard, missing)));
-    shards.iter().flat_map(|&shard| of(shard)).collect()
+/// Whether it is held back since it is like a sample, or equal to one.
+fn is_similar(held: &Held) -> bool {
+    [Reason::NearDuplicate, Reason::Duplicate].iter().any(|reason| held.reason == reason.name())
 }
 
 /// What a sample says of its question.

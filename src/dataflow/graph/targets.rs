@@ -112,16 +112,17 @@ impl Targets {
         Some(self.credit(watch, level).div_ceil(of.full))
     }
 
-    /// Whether a combination of this level may be issued now.
+    /// Whether a combination of this level may be issued now. For a target only `at_rest`: before, generate may still release what it
+    /// holds back for it.
     pub(super) fn may_grant(&self, watch: &Watch, level: u8, at_rest: bool) -> bool {
         let Some(of) = self.levels.get(&level) else { return true };
-        let seen = self.seen(watch, level);
+        let seen = self.seen(watch, level).filter(|_| at_rest);
         !of.has_target || seen.is_some_and(|seen| of.target.next(seen, at_rest).is_some())
     }
 
     /// Grants a combination that may be issued now: the most samples of it, where that is to be kept to.
     pub(super) fn grant(&mut self, watch: &Watch, level: u8, at_rest: bool) -> Option<u32> {
-        let seen = self.seen(watch, level)?;
+        let seen = self.seen(watch, level).filter(|_| at_rest)?;
         self.levels.get_mut(&level).filter(|of| of.has_target)?.target.grant(seen, at_rest)
     }
 
