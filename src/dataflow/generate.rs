@@ -296,8 +296,6 @@ impl Generate {
 
     fn commit(&mut self, context: &Context) -> Result<()> {
         let Generate { flow, withdrawals, holdings, near, review, standing, granted, .. } = self;
-        let idle = flow.shards.iter().filter(|(_, shard)| shard.idle());
-        near.iter_mut().for_each(|near| idle.clone().for_each(|(number, _)| near.confirmed(*number)));
         withdrawals.settle();
         let mut owed = withdrawals.owed_shards();
         owed.append(&mut review.owing(flow));
@@ -336,7 +334,11 @@ impl Generate {
                 holdings.flush();
                 Ok(batch.prepared())
             },
-        )
+        )?;
+        if let Some(near) = near {
+            flow.shards.values().filter(|shard| shard.idle()).for_each(|shard| near.confirmed(shard.number));
+        }
+        Ok(())
     }
 
     /// The input ends when graph has ended; the role ends when it has read it and owes no withdrawal.

@@ -40,8 +40,6 @@ pub(super) enum Note {
     Sampled { question: Id, shingles: Box<[u64]> },
     /// It has one no longer, or not after all.
     Released { question: Id },
-    /// So many of those that were released are committed.
-    Confirmed { count: u64 },
     /// One is held back since this one has a sample.
     Dropped { of: Id, dropped: Dropped },
     /// A worker has said all that it will say, in a run that drains.
@@ -78,9 +76,6 @@ struct Mail {
 /// What [`WORKER`] knows.
 struct Known {
     claims: Claims,
-    /// How many were released and are not known to be committed. Nothing is freed until they are: after a crash they might not be,
-    /// and nobody would ask for the answers any more that the journal has of what was freed.
-    unconfirmed: u64,
     /// Workers that have said that they rest, and whether anything was freed since all did.
     resting: u64,
     has_freed: bool,
@@ -97,8 +92,8 @@ pub(super) struct NearDuplicates {
     heard: ProbeHandle<u64>,
     too_many: HashMap<Id, Rejection>,
     freed: BTreeSet<Id>,
-    /// By shard, how many were released by its last transaction, and may not be committed.
-    unconfirmed: BTreeMap<u32, u64>,
+    /// By shard, what its last transaction releases.
+    unconfirmed: BTreeMap<u32, Vec<Id>>,
     /// Whether this worker has said that it rests, and has heard that all do.
     rests: (bool, bool),
     notes: InputHandleVec<u64, Note>,
@@ -113,8 +108,7 @@ impl NearDuplicates {
     pub fn new(worker: &Worker, context: &Context) -> Option<Self> {
         let settings = Settings { threshold: context.config.filters.near_duplicates?, ..Settings::default() };
         let (notes, ended, mailbox) = (InputHandleVec::new(), Inbox::default(), Mailbox::default());
-        let known =
-            Rc::new(RefCell::new(Known { claims: Claims::new(settings), unconfirmed: 0, resting: 0, has_freed: false }));
+        let known = Rc::new(RefCell::new(Known { claims: Claims::new(settings), resting: 0, has_freed: false }));
         let (telling, told, heard) = (InputHandleVec::new(), Inbox::default(), ProbeHandle::new());
         let (peers, is_first) = (worker.peers() as u64, worker.index() as u64 == WORKER);
         let (too_many, freed, rests) = (HashMap::new(), BTreeSet::new(), (false, false));
@@ -251,16 +245,16 @@ impl NearDuplicates {
         self.notes.flush();
     }
 
-    /// In a shard's next transaction a sample is withdrawn, or not written after all.
+    /// In a shard's next transaction a sample is withdrawn, or not written after all. That frees others when it is committed: if a crash
+    /// undid it, nobody would ask for the answers any more that the journal has of what was freed.
     pub fn released(&mut self, shard: u32, question: Id) {
-        *self.unconfirmed.entry(shard).or_default() += 1;
-        self.note(Note::Released { question });
+        self.unconfirmed.entry(shard).or_default().push(question);
     }
 
     /// A shard's last transaction is committed.
     pub fn confirmed(&mut self, shard: u32) {
-        if let Some(count) = self.unconfirmed.remove(&shard) {
-            self.note(Note::Confirmed { count });
+        for question in self.unconfirmed.remove(&shard).unwrap_or_default() {
+            self.note(Note::Released { question });
         }
     }
 
@@ -283,8 +277,7 @@ impl NearDuplicates {
     fn tell(&mut self) -> usize {
         let (freed, all_rest, for_good) = {
             let mut known = self.known.borrow_mut();
-            let freed = if known.unconfirmed == 0 { known.claims.take_freed() } else { Vec::new() };
-            let all_rest = known.resting == self.peers;
+            let (freed, all_rest) = (known.claims.take_freed(), known.resting == self.peers);
             known.has_freed |= !freed.is_empty();
             let for_good = !known.has_freed;
             if all_rest {

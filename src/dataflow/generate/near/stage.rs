@@ -62,14 +62,10 @@ impl Stage for Questions {
     }
 
     fn note(&mut self, note: Note) {
-        let Known { claims, unconfirmed, resting, .. } = &mut *self.known.borrow_mut();
+        let Known { claims, resting, .. } = &mut *self.known.borrow_mut();
         match note {
             Note::Sampled { question, shingles } => claims.committed(question, shingles),
-            Note::Released { question } => {
-                *unconfirmed += 1;
-                claims.released(question);
-            }
-            Note::Confirmed { count } => *unconfirmed -= count,
+            Note::Released { question } => claims.released(question),
             Note::Dropped { of, dropped } => claims.dropped(of, dropped),
             Note::Rest => *resting += 1,
         }
