@@ -329,10 +329,10 @@ pub struct Scored {
     pub text_hash: u128,
     /// Its score, if it came to that.
     pub score: Option<f64>,
+    /// The digest of the model and the cut that made the embedding (see [`ScoredBy::embedder`]); 0 without one.
+    pub embedded_by: u64,
     /// The embedding of its text; empty when it was rejected before.
     pub embedding: Vec<f32>,
-    /// The digest of the model and the cut that made the embedding (see [`ScoredBy::embedder`]).
-    pub embedded_by: u64,
     /// Its fields, without the text and what is not used.
     pub document: Document,
     /// What a model said of its concepts when it was let in: it is not asked again when the document is let in again.
@@ -392,6 +392,8 @@ pub struct ScoredHead {
     pub text_hash: u128,
     /// See [`Scored::score`].
     pub score: Option<f64>,
+    /// See [`Scored::embedded_by`].
+    pub embedded_by: u64,
 }
 
 /// Digests of the settings by which a document was judged: what differs must be done anew.

@@ -426,7 +426,9 @@ impl Candidate {
     fn holding_back(self, rejection: Rejection) -> Held {
         let provenance = self.provenance();
         let Rejection { reason, details } = rejection;
-        let answers = self.unused_answers();
+        let mut answers = self.unused_answers();
+        // One that could not be judged is judged anew.
+        answers.retain(|(key, _)| reason != Reason::Judge || key.task != Task::Judge.name());
         Held { reason: reason.name().to_owned(), details, sample: *self.sample, provenance, answers }
     }
 

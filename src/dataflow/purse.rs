@@ -144,7 +144,10 @@ impl Purse {
         let when =
             if kind.is_per_day() { format!("on {} (UTC)", day_name(state.ledger.day())) } else { "in this run".into() };
         let advice = if self.limit_of_this_process(kind) < state.reached.map_or(0, |reached| reached.need) {
-            format!("set {name} to at least {least}, or lower `max_tokens`, `max_prompt_tokens` or `generate.questions`")
+            // What a share lacks is not said of the whole.
+            let is_whole = matches!(self.part, Part::Whole) && self.share.1 == 1;
+            let enough = if is_whole { format!("set {name} to at least {least}") } else { format!("raise {name}") };
+            format!("{enough}, or lower `max_tokens`, `max_prompt_tokens` or `generate.questions`")
         } else if kind.is_per_day() {
             format!("the rest is done by a `run` on another day, or with a larger {name}")
         } else {

@@ -81,7 +81,8 @@ impl Shortage {
     }
 }
 
-/// How many samples each level lacks that has a target, as the roles stand. None while combinations are under way: they may bring some.
+/// How many samples each level lacks that has a target, as the roles stand. None while combinations are under way, which may bring some, and
+/// where generate has not counted its samples yet.
 pub fn missing(config: &Config, standing: &[(ProgressKey, Progress)]) -> BTreeMap<u8, u64> {
     let of_role = |role: Role| {
         standing.iter().filter_map(move |(key, progress)| match (key, progress) {
@@ -96,8 +97,10 @@ pub fn missing(config: &Config, standing: &[(ProgressKey, Progress)]) -> BTreeMa
     if of_role(Role::Generate).map(|it| it.outcomes.iter().sum::<u64>()).sum::<u64>() < issued {
         return BTreeMap::new();
     }
-    let levels = Standing::of(config, of_role(Role::Generate).map(|it| &it.counters));
-    levels.into_iter().map(|it| (it.level, it.target.saturating_sub(it.standing))).collect()
+    let generate = || of_role(Role::Generate).map(|it| &it.counters);
+    let is_counted = |level: u8| generate().all(|counters| seen(counters, level).is_some());
+    let levels = Standing::of(config, generate()).into_iter().filter(|it| is_counted(it.level));
+    levels.map(|it| (it.level, it.target.saturating_sub(it.standing))).collect()
 }
 
 /// Graph issues a combination that may bring so many samples.

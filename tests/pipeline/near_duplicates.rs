@@ -195,11 +195,7 @@ fn a_drain_ends_only_when_the_last_one_has_taken_over_from_those_that_the_judge_
         let held = project.logs().held();
         assert_eq!((sound_samples(&project).len(), held.len()), (1, 4));
         // When the first goes, one after the other is answered and called wrong, but for one that has no one behind it.
-        let wrong = json!({"reason": "It is off by one.", "correct": false}).to_string();
-        for held in held.values().rev().skip(1) {
-            let judged = format!("{}\\n\\nProposed answer:", held.sample.question);
-            server.add_rule(Rule::always(&judged, Fault::Says(wrong.clone())));
-        }
+        held.values().rev().skip(1).for_each(|held| server.add_rule(calls_wrong(&held.sample.question)));
         project.delete(&[&holder(&project, 0)]);
         project.succeed(&["run", "--drain", "--workers", workers]);
         let good = held.values().next_back().expect("four are held").sample.question.clone();
@@ -207,6 +203,43 @@ fn a_drain_ends_only_when_the_last_one_has_taken_over_from_those_that_the_judge_
         let reasons = project.logs().held().into_values().map(|held| held.reason);
         assert!(reasons.into_iter().all(|reason| ["judge", "near-duplicate"].contains(&reason.as_str())));
         assert_eq!(project.logs().held().len(), 3);
+    }
+}
+
+/// The judge calls the answers to this question wrong.
+fn calls_wrong(question: &str) -> Rule {
+    let wrong = json!({"reason": "It is off by one.", "correct": false}).to_string();
+    Rule::always(&format!("{question}\\n\\nProposed answer:"), Fault::Says(wrong))
+}
+
+#[test]
+fn one_whose_answer_is_called_wrong_gives_its_place_to_the_next_in_the_same_drain() {
+    for workers in ["1", "2", "3"] {
+        let questions: Vec<String> = (0..4).map(|number| question(number % 2, number / 2)).collect();
+        let mut rules: Vec<Rule> = vec![calls_wrong(&questions[0]), calls_wrong(&questions[3])];
+        rules.extend(questions.iter().zip(0..).map(|(question, number)| says(number, question)));
+        let server = ScriptedServer::start(Options { rules, ..Options::default() });
+        let mut project = project(&server);
+        project.set("sampling.levels", "[1]").set("filters.near_duplicates", THRESHOLD).set("generate.judge", true);
+        project.ingest(&(0..4).map(document).collect::<Vec<_>>());
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        let expected = BTreeSet::from([questions[1].clone(), questions[2].clone()]);
+        assert!(texts(&sound_samples(&project)) == expected, "{workers} workers: {:?}", texts(&sound_samples(&project)));
+    }
+}
+
+#[test]
+fn a_judge_that_is_turned_on_later_lets_what_stands_keep_its_place() {
+    for workers in ["1", "2"] {
+        let (server, mut project) = {
+            let questions: Vec<String> = (0..6).map(|number| question(number % 2, number / 2)).collect();
+            drained(&questions, workers)
+        };
+        let (before, answers) = (texts(&sound_samples(&project)), requests(&server, "answer"));
+        project.set("generate.judge", true);
+        project.succeed(&["run", "--drain", "--workers", workers]);
+        assert_eq!(texts(&sound_samples(&project)), before, "{workers} workers");
+        assert_eq!((requests(&server, "answer"), requests(&server, "judge")), (answers, before.len()));
     }
 }
 

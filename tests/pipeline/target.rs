@@ -282,6 +282,29 @@ fn what_is_held_back_for_a_target_takes_the_place_of_samples_that_are_withdrawn(
 }
 
 #[test]
+fn the_first_target_counts_what_stands_before_anything_is_released() {
+    let server = server();
+    let mut project = project(&server);
+    project.set("sampling.levels", "[1, 2]").set("filters.benchmarks", "[{ file = \"known.jsonl\" }]");
+    knows(&project, OF_NONE);
+    project.set("filters.benchmark_words", 9).ingest(&corpus(8));
+    project.drain();
+    let before = standing(&project);
+    project.ingest(&(20..24).map(|number| any_document(number, 0)).collect::<Vec<_>>());
+    knows(&project, OF_LEVEL_1);
+    project.drain();
+    assert_eq!(standing(&project)[0], 0);
+    let level2 = standing(&project)[1];
+    assert!(level2 > before[1], "{level2}");
+    // As many as stand of level 2 are wanted of it, and of level 1 what stood before.
+    project.set("generate.target", format!("{{ level1 = {}, level2 = {level2} }}", before[0]));
+    knows(&project, OF_NONE);
+    project.drain();
+    project.drain();
+    assert_eq!(standing(&project), [before[0], level2, 0]);
+}
+
+#[test]
 fn what_filters_let_pass_later_adds_nothing_to_a_target() {
     let server = server();
     let mut project = aimed(&server, "{ level1 = 6, level2 = 4 }");

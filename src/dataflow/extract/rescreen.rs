@@ -17,7 +17,6 @@ use synthllm_log::{LogName, Reader, Record};
 use synthllm_operators::budget::Amount;
 use synthllm_operators::codec;
 use synthllm_operators::record::{Extraction, ExtractionHead, Pointer, Role, Scored, ScoredBy, ScoredHead, ShardProgress};
-use synthllm_operators::screen::Reason;
 
 use super::super::Context;
 use super::super::clock::Clock;
@@ -187,9 +186,7 @@ fn hand_on(
 
 /// What the calls of a document may need: of one that is let in already none extracts it.
 fn need(needs: &OfDocuments, head: &ScoredHead, now: ScoredBy) -> Amount {
-    // It may have been rejected before it was embedded.
-    let was_before = |reason: Reason| head.by.checks != now.checks || reason.is_of_others();
-    let embeds = head.by.embedder != now.embedder || head.rejected.is_some_and(was_before);
+    let embeds = now.embedder != 0 && head.embedded_by != now.embedder;
     needs.of_stored(embeds, head.rejected.is_some())
 }
 
@@ -199,7 +196,14 @@ fn head(log: LogName, record: &Record) -> Result<Option<ScoredHead>> {
         return beginning(log, record);
     }
     let head = beginning::<ExtractionHead>(log, record)?;
-    Ok(head.map(|head| ScoredHead { head, rejected: None, by: ScoredBy::default(), text_hash: 0, score: None }))
+    Ok(head.map(|head| ScoredHead {
+        head,
+        rejected: None,
+        by: ScoredBy::default(),
+        text_hash: 0,
+        score: None,
+        embedded_by: 0,
+    }))
 }
 
 fn found(log: LogName, record: Record) -> Result<Found> {

@@ -302,7 +302,7 @@ impl Revise {
         let numbers = inquiry::embedding(answer).filter(|numbers| self.screen.judge(numbers).is_some());
         let is_one = numbers.is_some();
         work.embedding = numbers.map_or(Embedding::Missing, Embedding::Here);
-        work.embedded_by = self.screen.by().embedder;
+        work.embedded_by = if is_one { self.screen.by().embedder } else { 0 };
         is_one
     }
 
@@ -464,10 +464,10 @@ impl Revise {
         self.finish(case, work.about, decision, turn);
     }
 
-    /// Where every document passes unlooked at, what was said of one before is kept with it, unless it changes.
+    /// Where every document passes unlooked at, what was said of one before is kept with it, unless its text changes.
     fn new_score(&self, work: &Work) -> Entry<Box<Scored>> {
         match self.scored.get(&work.about.id) {
-            Some(_) if self.screen.is_off() && !work.about.is_stored() => Entry::Gone,
+            Some(last) if self.screen.is_off() && last.text_hash() != work.text_hash => Entry::Gone,
             None if self.screen.is_off() => Entry::Unchanged,
             _ => Entry::New(Box::new(work.scored(None, &self.screen))),
         }

@@ -236,7 +236,7 @@ impl Work {
     /// What is next, until it is let in or rejected.
     pub(super) fn next(&mut self, screen: &Screen) -> Next {
         if screen.is_off() {
-            return Next::LetIn;
+            return if let Embedding::At(place) = self.embedding { Next::Read(LogName::Scores, place) } else { Next::LetIn };
         }
         if let (Checked::NotYet, Text::At(place)) = (self.checked, &self.text) {
             return Next::Read(LogName::Texts, *place);

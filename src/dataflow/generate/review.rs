@@ -80,6 +80,10 @@ pub(super) struct Review {
     /// What a question may spend at most, where there is a budget: its answers with their judgement, and the judgement alone.
     need: Option<[Amount; 2]>,
     stage: Stage,
+    /// The shards, of all, that were last judged by other filters.
+    changed: BTreeSet<u32>,
+    /// Whether similar questions are looked for.
+    compares: bool,
     /// The shards that have not committed the digest.
     due: BTreeMap<u32, Account>,
     verdicts: BTreeMap<u32, Vec<Verdict>>,
@@ -100,6 +104,8 @@ enum Stage {
     Samples(Scan),
     Dropped(u64),
     Held(Scan),
+    /// `held` is read for what is like a sample: what stood before it comes first.
+    Similar(Scan),
     /// `held` is read for what a withdrawn sample no longer holds back, while the combinations under way end.
     Freed(Freed),
     /// What was offered is in flight.
@@ -135,7 +141,8 @@ impl Review {
     pub fn new(context: &Context, shards: &[u32], standing: &[(ProgressKey, Progress)]) -> Self {
         let digest = context.filters.digest();
         let judged = |shard: u32| standing.contains(&(ProgressKey::Filters(shard), Progress::Filters(digest)));
-        let due = shards.iter().filter(|shard| !judged(**shard)).map(|shard| (*shard, Account::default())).collect();
+        let changed: BTreeSet<u32> = (0..context.partitions.1).filter(|shard| !judged(*shard)).collect();
+        let due = shards.iter().filter(|shard| changed.contains(shard)).map(|shard| (*shard, Account::default())).collect();
         let need = || {
             let combinations = OfCombinations::new(&context.config, &context.generate_prompts);
             [combinations.of_one_question(), combinations.of_one_judgement()]
@@ -147,6 +154,8 @@ impl Review {
             room: Room::new(context, standing),
             need: context.purse.is_limited().then(need),
             stage: Stage::Over,
+            changed,
+            compares: context.config.filters.near_duplicates.is_some(),
             due,
             verdicts: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -164,11 +173,17 @@ impl Review {
 
     /// Looks at what there is to review, once `held` is loaded; before anything is written on any worker.
     pub fn load(&mut self, worker: &mut Worker, context: &Context, mine: &[u32], held: Tombstones) -> Result<()> {
-        let Review { room, filters, judges, .. } = self;
-        let may_pass = |held: &Held| {
-            !is_called_wrong(*judges, held) && !is_similar(held) && filters.rejection(&held.sample.question).is_none()
+        let mut room = std::mem::take(&mut self.room);
+        let may_pass = |shard: u32, held: &Held| {
+            if !self.changed.contains(&shard) {
+                return context.drain && held.reason == FOR_TARGET;
+            }
+            let is_out = is_called_wrong(self.judges, held) || self.is_similar(held);
+            !is_out && self.filters.rejection(&held.sample.question).is_none()
         };
-        for shard in room.find(worker, context, mine, may_pass)?.into_iter().filter(|_| context.drain) {
+        let shards = room.find(worker, context, mine, may_pass)?;
+        self.room = room;
+        for shard in shards {
             self.due.entry(shard).or_default();
         }
         let due: Vec<u32> = self.due.keys().copied().collect();
@@ -224,7 +239,10 @@ impl Review {
                 self.books[1].ends = context.ends_now(LogName::Held, &due)?;
                 Stage::Held(self.books[1].scan(context, LogName::Held)?)
             }
-            Stage::Held(scan) if scan.has_reached(&self.books[1].ends) => Stage::Offered,
+            Stage::Held(scan) if committed && self.waiting.is_empty() && scan.has_reached(&self.books[1].ends) => {
+                Stage::Similar(self.books[1].scan(context, LogName::Held)?)
+            }
+            Stage::Similar(scan) if scan.has_reached(&self.books[1].ends) => Stage::Offered,
             Stage::Freed(freed) if freed.has_all() && flow.shards.values().all(Shard::is_empty) => {
                 self.waiting.extend(freed.take(context, withdrawals));
                 Stage::Offered
@@ -329,7 +347,7 @@ impl Review {
         }
         let records = match &mut self.stage {
             Stage::Samples(scan) => scan.read(LogName::Samples)?,
-            Stage::Held(scan) => scan.read(LogName::Held)?,
+            Stage::Held(scan) | Stage::Similar(scan) => scan.read(LogName::Held)?,
             Stage::Freed(freed) => return freed.read(),
             _ => return Ok(0),
         };
@@ -341,7 +359,8 @@ impl Review {
     }
 
     fn judge_sample(&mut self, record: &Record) -> Result<()> {
-        let Some(id) = self.books[0].live(LogName::Samples, record)? else { return Ok(()) };
+        let is_changed = self.changed.contains(&record.partition);
+        let Some(id) = self.books[0].live(LogName::Samples, record)?.filter(|_| is_changed) else { return Ok(()) };
         let at = || place(LogName::Samples, record);
         let value = record.value.as_deref().unwrap_or_default();
         let Asked { question } = serde_json::from_slice(value).with_context(at)?;
@@ -357,6 +376,11 @@ impl Review {
         self.account(record.partition).dropped += 1;
         self.verdicts.entry(record.partition).or_default().push(Verdict::Drop(id, Box::new(held)));
         Ok(())
+    }
+
+    /// Whether it is held back since it is like a sample, where that is looked for, or equal to one.
+    fn is_similar(&self, held: &Held) -> bool {
+        held.reason == Reason::Duplicate.name() || self.compares && held.reason == Reason::NearDuplicate.name()
     }
 
     /// What the judge says of a sample, if it was asked, or what it is held back for until it is.
@@ -377,12 +401,16 @@ impl Review {
         let value = record.value.as_deref().unwrap_or_default();
         let held: Held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
         let was_dropped_now = self.dropped_from.get(&record.partition).is_some_and(|end| record.offset >= *end);
-        if was_dropped_now && held.reason != Reason::Judge.name() {
+        let is_turn = self.is_similar(&held) == matches!(self.stage, Stage::Similar(_));
+        let is_changed = self.changed.contains(&record.partition);
+        if !is_turn || was_dropped_now && held.reason != Reason::Judge.name() || !is_changed && held.reason != FOR_TARGET {
             return Ok(());
         }
         let level = held.sample.level;
         let rejection = match self.filters.rejection(&held.sample.question) {
-            None if is_called_wrong(self.judges, &held) || self.room.has_target(level) && is_similar(&held) => return Ok(()),
+            None if is_called_wrong(self.judges, &held) || self.room.has_target(level) && self.is_similar(&held) => {
+                return Ok(());
+            }
             None if self.room.take(record.partition, level) => {
                 self.waiting.push_back((record.partition, id, Box::new(held)));
                 return Ok(());
@@ -443,11 +471,6 @@ impl Review {
 /// Whether it is held back by its judgement, where there is a judge.
 fn is_called_wrong(judges: bool, held: &Held) -> bool {
     judges && held.reason == Reason::Judge.name() && held.sample.scores.contains_key(SCORE)
-}
-
-/// Whether it is held back since it is like a sample, or equal to one.
-fn is_similar(held: &Held) -> bool {
-    [Reason::NearDuplicate, Reason::Duplicate].iter().any(|reason| held.reason == reason.name())
 }
 
 /// What a sample says of its question.

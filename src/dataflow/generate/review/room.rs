@@ -16,6 +16,7 @@ use super::super::withdrawals::{place, read_live};
 use crate::config::Limits;
 
 /// See the module.
+#[derive(Default)]
 pub(super) struct Room {
     target: Limits,
     /// By level.
@@ -35,13 +36,13 @@ impl Room {
         self.target.of(level).is_some()
     }
 
-    /// Finds out how many of `may_pass` each of these shards may release. Returns those that may release some.
+    /// Finds out how many of those that `may_pass`, by shard, each of these shards may release. Returns those that may release some.
     pub(super) fn find(
         &mut self,
         worker: &mut Worker,
         context: &Context,
         mine: &[u32],
-        may_pass: impl Fn(&Held) -> bool,
+        may_pass: impl Fn(u32, &Held) -> bool,
     ) -> Result<BTreeSet<u32>> {
         if self.missing.values().all(|missing| *missing == 0) {
             return Ok(BTreeSet::new());
@@ -51,7 +52,7 @@ impl Room {
         read_live(worker, context, LogName::Held, &all, |_, record| {
             let value = record.value.as_deref().unwrap_or_default();
             let held: Held = codec::decode(value).with_context(|| place(LogName::Held, record))?;
-            if may_pass(&held) {
+            if may_pass(record.partition, &held) {
                 *found.entry((record.partition, held.sample.level)).or_default() += 1;
             }
             Ok(())
