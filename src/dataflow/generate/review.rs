@@ -6,7 +6,8 @@
 //! `provenance` and enters `held`, answer included; what passes is offered to the role's dataflow behind the filters, so that a
 //! similar or equal question and a failing model mean what they always mean. What is held back is cited like a sample, and
 //! forgotten when a sample would be withdrawn; so it does not matter whether a document changes before the filters or after.
-//! With a judge that was not there before, samples that it has not judged are held back, and offered at once.
+//! With a judge that was not there before, samples that it has not judged are held back, and offered at once; what is like a sample comes
+//! after them, on each worker.
 //! Of levels with a target no more is released than samples are missing at the start, since exactly so many are to stand; nothing that is
 //! like a sample; and no sample is judged that stands. A start that drains releases what is missing also when nothing has changed. Graph
 //! draws for a target only when all shards have come to the end of this.
@@ -16,8 +17,9 @@
 //! In a run, a question that is like a sample goes on when that sample is withdrawn: then no combinations are read until those under
 //! way have ended, it is offered, and what came of it is committed.
 //! A crash costs nothing: that it is under way is committed with the first change and the digest when all is done, so that no filters pass
-//! for those of the last review; what was dropped or released is not found again, and answers are in the journal. Their origins are the places of combinations yet to be read, so that they are kept until then.
-//! Cost: two passes over `samples` and three over `held`, when the digest differs; two over `held` at every start, and one whenever samples
+//! for those of the last review; what was dropped or released is not found again, and answers are in the journal. Their origins are the
+//! places of combinations yet to be read, so that they are kept until then.
+//! Cost: two passes over `samples` and four over `held`, when the digest differs; two over `held` at every start, and one whenever samples
 //! are withdrawn that hold questions back; the window in memory. Where samples are missing for a target, two more over `held` of all shards.
 
 mod room;
