@@ -3,11 +3,11 @@
 //! Input: the digest of the settings by which each shard has screened last, as its `progress` says; the records of `scores`, and
 //! those of `extractions` that have none. Output: these documents, as [`Stored`], for the stage that decides about documents.
 //! Law: after it, what is let in is what a run from scratch with the present settings would let in. Each document is judged by what
-//! is stored of it: nothing is embedded again that the same model has embedded, and nothing is extracted again that stays.
+//! is stored of it: nothing is embedded again that the same model has embedded, and nothing is extracted again that ever was.
 //! Cost: nothing where the settings are the same; else both logs are read once.
 //!
-//! It comes before any input is read (see [`super::stored`]). It may end anywhere. What was committed by then says by which settings it was judged, and is
-//! passed over by the next start; the shard's `progress` says that it is not done.
+//! It comes before any input is read (see [`super::stored`]). It may end anywhere. What was committed by then says by which settings it
+//! was judged, and is passed over by the next start; the shard's `progress` says that it is not done.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
