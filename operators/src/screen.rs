@@ -66,11 +66,6 @@ impl Reason {
     pub fn is_of_limits(self) -> bool {
         matches!(self, Reason::Empty | Reason::TooShort | Reason::TooLong | Reason::Repetition | Reason::Language)
     }
-
-    /// Whether it is the text of another document.
-    pub fn is_of_others(self) -> bool {
-        matches!(self, Reason::Duplicate | Reason::NearDuplicate)
-    }
 }
 
 impl From<&TextProblem> for Reason {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use synthllm_operators::record::{Progress, ProgressKey, Role};
+use synthllm_operators::record::{Progress, ProgressKey, Role, ShardProgress};
 use synthllm_operators::target::Seen;
 
 use crate::config::Config;
@@ -90,17 +90,25 @@ pub fn missing(config: &Config, standing: &[(ProgressKey, Progress)]) -> BTreeMa
             _ => None,
         })
     };
-    let combinations = |level: u8| Counter::combinations(level).name();
-    let count = |counters: &Counters, name: &str| counters.get(name).copied().unwrap_or(0);
-    let issued: u64 =
-        of_role(Role::Graph).flat_map(|it| [1, 2, 3].map(|level| count(&it.counters, combinations(level)))).sum();
-    if of_role(Role::Generate).map(|it| it.outcomes.iter().sum::<u64>()).sum::<u64>() < issued {
+    let issued = (1..=3).map(|level| issued(of_role(Role::Graph), level)).sum();
+    if waiting(issued, of_role(Role::Generate)) > 0 {
         return BTreeMap::new();
     }
     let generate = || of_role(Role::Generate).map(|it| &it.counters);
     let is_counted = |level: u8| generate().all(|counters| seen(counters, level).is_some());
     let levels = Standing::of(config, generate()).into_iter().filter(|it| is_counted(it.level));
     levels.map(|it| (it.level, it.target.saturating_sub(it.standing))).collect()
+}
+
+/// Combinations of a level that graph has ever issued.
+pub fn issued<'p>(graph: impl Iterator<Item = &'p ShardProgress>, level: u8) -> u64 {
+    let name = Counter::combinations(level).name();
+    graph.map(|progress| progress.counters.get(name).copied().unwrap_or(0)).sum()
+}
+
+/// How many of all that were issued have no outcome in generate yet.
+pub fn waiting<'p>(issued: u64, generate: impl Iterator<Item = &'p ShardProgress>) -> u64 {
+    issued.saturating_sub(generate.map(|progress| progress.outcomes.iter().sum::<u64>()).sum())
 }
 
 /// Graph issues a combination that may bring so many samples.

@@ -253,6 +253,10 @@ fn a_target_may_be_raised_taken_away_and_set_again() {
 const OF_LEVEL_1: &str = "Given this article, what is the value in case";
 const OF_NONE: &str = "These are nine words that no question ever repeats";
 
+fn compare_with_nine_words(project: &mut Project) {
+    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+}
+
 fn knows(project: &Project, text: &str) {
     write_lines(&project.file("known.jsonl"), [json!({"question": text}).to_string()]);
 }
@@ -262,7 +266,7 @@ fn what_is_held_back_for_a_target_takes_the_place_of_samples_that_are_withdrawn(
     let server = server();
     let mut project = aimed(&server, "{ level1 = 5 }");
     project.set("sampling.levels", "[1]").set("generate.calls", "{ level1 = 1 }").ingest(&corpus(9));
-    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+    compare_with_nine_words(&mut project);
     knows(&project, OF_LEVEL_1);
     project.drain();
     assert_eq!(standing(&project), [0, 0, 0]);
@@ -285,9 +289,10 @@ fn what_is_held_back_for_a_target_takes_the_place_of_samples_that_are_withdrawn(
 fn the_first_target_counts_what_stands_before_anything_is_released() {
     let server = server();
     let mut project = project(&server);
-    project.set("sampling.levels", "[1, 2]").set("filters.benchmarks", "[{ file = \"known.jsonl\" }]");
+    project.set("sampling.levels", "[1, 2]");
+    compare_with_nine_words(&mut project);
     knows(&project, OF_NONE);
-    project.set("filters.benchmark_words", 9).ingest(&corpus(8));
+    project.ingest(&corpus(8));
     project.drain();
     let before = standing(&project);
     project.ingest(&(20..24).map(|number| any_document(number, 0)).collect::<Vec<_>>());
@@ -309,8 +314,7 @@ fn what_filters_let_pass_later_adds_nothing_to_a_target() {
     let server = server();
     let mut project = aimed(&server, "{ level1 = 6, level2 = 4 }");
     project.set("sampling.levels", "[1, 2]").set("generate.calls", "{ level1 = 1, level2 = 1 }").ingest(&corpus(16));
-    // Nine words of all questions of level 1, then nine that no question has.
-    project.set("filters.benchmarks", "[{ file = \"known.jsonl\" }]").set("filters.benchmark_words", 9);
+    compare_with_nine_words(&mut project);
     knows(&project, OF_LEVEL_1);
     project.drain();
     let held = project.logs().held().len();

@@ -2,7 +2,7 @@
 //!
 //! Law: its origin is the offset at which reading goes on, so that its answers stay in the journal until that is passed. So nothing may be
 //! read before it is committed; and at the next start it must come again before anything is read (see [`super::rescreen`] and
-//! [`super::owed`]).
+//! [`super::owed`]). Cost: O(answers about it) each.
 
 use synthllm_operators::record::Origin;
 

@@ -236,7 +236,7 @@ impl Work {
     /// What is next, until it is let in or rejected.
     pub(super) fn next(&mut self, screen: &Screen) -> Next {
         if screen.is_off() {
-            return if let Embedding::At(place) = self.embedding { Next::Read(LogName::Scores, place) } else { Next::LetIn };
+            return self.let_in();
         }
         if let (Checked::NotYet, Text::At(place)) = (self.checked, &self.text) {
             return Next::Read(LogName::Texts, *place);
@@ -254,7 +254,7 @@ impl Work {
             return self.stay_out(reason);
         }
         if !screen.embeds() {
-            return if let Embedding::At(place) = self.embedding { Next::Read(LogName::Scores, place) } else { Next::LetIn };
+            return self.let_in();
         }
         match (&self.embedding, &self.text) {
             (Embedding::At(place), _) => return Next::Read(LogName::Scores, *place),
@@ -270,6 +270,11 @@ impl Work {
             Text::At(place) => Next::Read(LogName::Texts, *place),
             Text::Here(text) => Next::Embed(screen.cut(text.as_deref().unwrap_or_default()).unwrap_or_default().to_owned()),
         }
+    }
+
+    /// It is let in without a look at its embedding: what its last record has is kept.
+    fn let_in(&self) -> Next {
+        if let Embedding::At(place) = self.embedding { Next::Read(LogName::Scores, place) } else { Next::LetIn }
     }
 
     /// It is not let in, but may be some day: what its last record has is kept, and what the journal has for its calls, which depend on

@@ -10,7 +10,6 @@ use synthllm_operators::target::Seen;
 
 use super::super::shard::{Standing, progress_record};
 use super::super::{Context, target};
-use crate::events::Counter;
 
 /// The progress of all shards of all roles, as far as it has been read.
 pub(super) struct Watch {
@@ -82,8 +81,7 @@ impl Watch {
 
     /// What graph has ever granted of a level, as far as it has been read.
     pub(super) fn granted(&self, level: u8) -> u64 {
-        let graph = self.shards.iter().filter(|((role, _), _)| *role == Role::Graph);
-        graph.map(|(_, progress)| target::granted(&progress.counters, level)).sum()
+        self.of_role(Role::Graph).map(|progress| target::granted(&progress.counters, level)).sum()
     }
 
     /// What generate tells of a level; nothing before all of its shards have, by the filters of now, or where there are no targets.
@@ -112,15 +110,15 @@ impl Watch {
 
     /// Combinations of a level that this app has ever issued.
     pub(super) fn issued(&self, level: u8) -> u64 {
-        let name = Counter::combinations(level).name();
-        let graph = self.shards.iter().filter(|((role, _), _)| *role == Role::Graph);
-        graph.map(|(_, progress)| progress.counters.get(name).copied().unwrap_or(0)).sum()
+        target::issued(self.of_role(Role::Graph), level)
     }
 
     /// Combinations that are committed and have no outcome yet.
     pub(super) fn waiting(&self) -> u64 {
-        let issued: u64 = (1..=3).map(|level| self.issued(level)).sum();
-        let generate = self.shards.iter().filter(|((role, _), _)| *role == Role::Generate);
-        issued.saturating_sub(generate.map(|(_, progress)| progress.outcomes.iter().sum::<u64>()).sum())
+        target::waiting((1..=3).map(|level| self.issued(level)).sum(), self.of_role(Role::Generate))
+    }
+
+    fn of_role(&self, role: Role) -> impl Iterator<Item = &ShardProgress> {
+        self.shards.iter().filter(move |((of, _), _)| *of == role).map(|(_, progress)| progress)
     }
 }
